@@ -1,0 +1,29 @@
+"""The contracts of the pipeline as data: SQL, JSON Schemas, filters, topics, samples, and a loader for them."""
+
+from schemas.loader import (
+    ENTITY_SCHEMAS,
+    EVENT_TYPES,
+    Topic,
+    dealer_filters_path,
+    filter_file_schema,
+    filters_path,
+    json_schema,
+    json_schemas,
+    postgres_sql,
+    samples,
+    topics,
+)
+
+__all__ = [
+    "ENTITY_SCHEMAS",
+    "EVENT_TYPES",
+    "Topic",
+    "dealer_filters_path",
+    "filter_file_schema",
+    "filters_path",
+    "json_schema",
+    "json_schemas",
+    "postgres_sql",
+    "samples",
+    "topics",
+]
