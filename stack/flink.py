@@ -1,0 +1,175 @@
+"""Owns the embedded Flink session cluster: its configuration and its two processes. Facts: Flink 2.2 configuration."""
+
+import time
+from importlib import resources
+from pathlib import Path
+
+import httpx
+import pyflink
+import yaml
+
+from stack import java, maven
+from stack.service import Service
+from stack.settings import HOST, StackSettings
+from stack.state import State
+
+_HOME = Path(pyflink.__file__).parent
+
+_OPENED = (
+    "--add-exports=java.rmi/sun.rmi.registry=ALL-UNNAMED",
+    "--add-exports=java.security.jgss/sun.security.krb5=ALL-UNNAMED",
+    *(
+        f"--add-opens=java.base/{package}=ALL-UNNAMED"
+        for package in (
+            "java.lang",
+            "java.net",
+            "java.io",
+            "java.nio",
+            "sun.nio.ch",
+            "java.lang.reflect",
+            "java.text",
+            "java.time",
+            "java.util",
+            "java.util.concurrent",
+            "java.util.concurrent.atomic",
+            "java.util.concurrent.locks",
+        )
+    ),
+)
+"""What Flink 2.2's own start scripts open to Java 21 (`env.java.opts.all` of its default configuration)."""
+
+
+def class_path(settings: StackSettings) -> tuple[Path, ...]:
+    """Return Flink's own archives and the Kafka connector."""
+    return (*sorted((_HOME / "lib").glob("*.jar")), *maven.class_path("flink-kafka", settings.cache_dir))
+
+
+def checkpoints(state: State) -> Path:
+    """Return the folder of the job's checkpoints."""
+    return state.flink / "checkpoints"
+
+
+def _configuration(settings: StackSettings, state: State) -> dict[str, object]:
+    return {
+        "jobmanager.rpc.address": HOST,
+        "jobmanager.rpc.port": settings.flink_rpc_port,
+        "jobmanager.bind-host": HOST,
+        "taskmanager.host": HOST,
+        "taskmanager.bind-host": HOST,
+        "taskmanager.numberOfTaskSlots": 4,
+        "rest.address": HOST,
+        "rest.bind-address": HOST,
+        "rest.port": settings.flink_port,
+        "rest.flamegraph.enabled": True,
+        "io.tmp.dirs": str(state.flink / "tmp"),
+        "execution.checkpointing.dir": checkpoints(state).as_uri(),
+        "execution.checkpointing.savepoint-dir": (state.flink / "savepoints").as_uri(),
+        # Memory that fits a laptop; the sums are checked by Flink when the process starts.
+        "jobmanager.memory.process.size": "1024m",
+        "taskmanager.memory.framework.heap.size": "128m",
+        "taskmanager.memory.task.heap.size": "256m",
+        "taskmanager.memory.managed.size": "16m",
+        "taskmanager.memory.network.min": "32m",
+        "taskmanager.memory.network.max": "32m",
+        "taskmanager.memory.framework.off-heap.size": "128m",
+        "taskmanager.memory.task.off-heap.size": "0m",
+        "taskmanager.memory.jvm-metaspace.size": "192m",
+        "taskmanager.memory.jvm-overhead.min": "192m",
+        "taskmanager.memory.jvm-overhead.max": "192m",
+        "taskmanager.cpu.cores": 2,
+        # A killed process is noticed in seconds, and what it ran starts again at once.
+        "heartbeat.interval": "1 s",
+        "heartbeat.timeout": "6 s",
+        "restart-strategy.type": "fixed-delay",
+        "restart-strategy.fixed-delay.attempts": 2147483647,
+        "restart-strategy.fixed-delay.delay": "1 s",
+        "slot.request.timeout": "60 s",
+        "cluster.registration.initial-timeout": "100 ms",
+        "cluster.registration.max-timeout": "2 s",
+        "cluster.registration.error-delay": "1 s",
+    }
+
+
+def prepare(settings: StackSettings, state: State) -> None:
+    """Write the cluster's configuration."""
+    for folder in (state.flink / "conf", state.flink / "tmp", checkpoints(state)):
+        folder.mkdir(parents=True, exist_ok=True)
+    (state.flink / "conf" / "config.yaml").write_text(yaml.safe_dump(_configuration(settings, state)))
+    log4j = resources.files("stack").joinpath("log4j-flink.properties").read_text()
+    (state.flink / "conf" / "log4j.properties").write_text(log4j)
+
+
+def _java(settings: StackSettings, state: State, main: str, *options: str) -> tuple[str, ...]:
+    conf = state.flink / "conf"
+    return tuple(
+        java.command(
+            class_path(settings),
+            main,
+            options=(
+                *java.SMALL,
+                *options,
+                *_OPENED,
+                f"-Dlog4j.configurationFile=file:{conf / 'log4j.properties'}",
+            ),
+            arguments=("--configDir", str(conf)),
+        )
+    )
+
+
+def checkpoint_now(settings: StackSettings) -> None:
+    """Take one checkpoint of every running job and wait for it, so that the next start repeats nothing.
+
+    Best effort: without it, the newest periodic checkpoint serves, and what came after it is read again.
+    """
+    try:
+        with httpx.Client(base_url=settings.flink_url, timeout=2) as client:
+            jobs = client.get("/jobs").raise_for_status().json()["jobs"]
+            for job in (entry["id"] for entry in jobs if entry["status"] == "RUNNING"):
+                started = client.post(f"/jobs/{job}/checkpoints", json={}).raise_for_status().json()
+                _await_checkpoint(client, f"/jobs/{job}/checkpoints/{started['request-id']}")
+    except (httpx.HTTPError, KeyError):
+        return
+
+
+def _await_checkpoint(client: httpx.Client, path: str) -> None:
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        if client.get(path).raise_for_status().json()["status"]["id"] == "COMPLETED":
+            return
+        time.sleep(0.05)
+
+
+def services(settings: StackSettings, state: State) -> tuple[Service, Service]:
+    """Describe the JobManager and the TaskManager."""
+
+    def overview() -> dict[str, int]:
+        try:
+            return dict(httpx.get(f"{settings.flink_url}/overview", timeout=2).raise_for_status().json())
+        except httpx.HTTPError:
+            return {}
+
+    jobmanager = Service(
+        name="flink-jobmanager",
+        command=_java(
+            settings,
+            state,
+            "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint",
+            "-Xmx320m",
+            "-XX:MaxMetaspaceSize=256m",
+        ),
+        ready=lambda: bool(overview()),
+        endpoint=settings.flink_url,
+    )
+    taskmanager = Service(
+        name="flink-taskmanager",
+        command=_java(
+            settings,
+            state,
+            "org.apache.flink.runtime.taskexecutor.TaskManagerRunner",
+            "-Xmx384m",
+            "-XX:MaxDirectMemorySize=160m",
+            "-XX:MaxMetaspaceSize=192m",
+        ),
+        ready=lambda: overview().get("taskmanagers", 0) > 0,
+    )
+    return jobmanager, taskmanager

@@ -1,0 +1,165 @@
+"""Owns one local stack: which services it has, in which order they stop, and what must be prepared before each starts.
+
+Must never print; `up` and `status` do.
+"""
+
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event
+
+import psutil
+
+from stack import flink, kafka, maven, pipeline, postgres
+from stack.errors import StackError
+from stack.service import Service
+from stack.settings import StackSettings
+from stack.state import State
+from stack.supervision import Process, Supervisor, leftovers
+
+SERVICES = ("postgres", "kafka", "flink-jobmanager", "flink-taskmanager", "cdc", "producer")
+HELPERS = (pipeline.JOB_KEEPER,)
+_BUNDLES = ("kafka", "flink-kafka")
+
+_STARTUP_SECONDS = 120
+_SUPERVISOR_SECONDS = 15
+
+
+class LocalStack:
+    """Start, watch and stop the services of one state folder.
+
+    Args:
+        settings: Where the state lives, and the ports.
+    """
+
+    def __init__(self, settings: StackSettings) -> None:
+        self.settings = settings
+        self.state = State(settings.state_dir)
+        self.supervisor = Supervisor(self.state)
+        self.cancelled = Event()
+        self._supervisord: subprocess.Popen[bytes] | None = None
+        self._prepare: dict[str, Callable[[], None]] = {
+            "postgres": lambda: postgres.initialise(self.state),
+            "kafka": lambda: kafka.prepare(settings, self.state),
+            "flink-jobmanager": lambda: flink.prepare(settings, self.state),
+        }
+
+    def services(self) -> dict[str, Service]:
+        """Return the description of every service and helper by name."""
+        described = (
+            postgres.service(self.settings, self.state),
+            kafka.service(self.settings, self.state),
+            *flink.services(self.settings, self.state),
+            pipeline.cdc(self.settings),
+            pipeline.producer(self.settings),
+            pipeline.job_keeper(self.settings, self.state),
+        )
+        return {service.name: service for service in described}
+
+    def missing_archives(self) -> tuple[maven.Jar, ...]:
+        """Return the Java archives that the cache does not hold yet."""
+        return maven.missing(_BUNDLES, self.settings.cache_dir)
+
+    def open(self) -> None:
+        """Start the supervisor, with no service running, after fetching what the cache lacks.
+
+        Raises:
+            StackError: The state folder, the network or the supervisor fails.
+        """
+        self.state.create()
+        maven.fetch(self.missing_archives(), self.settings.cache_dir, maven.silent)
+        # Kept, so that this process reaps it when both end together.
+        self._supervisord = process = self.supervisor.launch(list(self.services().values()))
+        deadline = time.monotonic() + _SUPERVISOR_SECONDS
+        while not self.supervisor.alive:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise StackError("The supervisor does not start.", f"See {self.state.logs / 'supervisord.out'}.")
+            self.cancelled.wait(0.02)
+        self.state.save(self.settings)
+
+    def start(self, *names: str) -> None:
+        """Prepare and start services that do not run yet, then wait until each is ready.
+
+        Raises:
+            StackError: One does not become ready in time, with the end of its log.
+        """
+        services = self.services()
+        processes = self.supervisor.processes()
+        for name in names:
+            if processes[name].state in ("STOPPED", "EXITED", "FATAL"):
+                self._prepare.get(name, lambda: None)()
+                self.supervisor.start(name)
+        for name in names:
+            self.wait_until_ready(services[name])
+
+    def wait_until_ready(self, service: Service, seconds: float = _STARTUP_SECONDS) -> None:
+        """Wait until a started service answers.
+
+        Raises:
+            StackError: It does not in this time, or the start was cancelled.
+        """
+        deadline = time.monotonic() + seconds
+        while not service.ready():
+            if self.cancelled.wait(0.05):
+                raise StackError("The start was cancelled.", "Run the command again.")
+            process = self.supervisor.processes().get(service.name)
+            if time.monotonic() > deadline or process is None:
+                raise StackError(
+                    f"{service.name} is not ready after {seconds:.0f} s"
+                    f" ({process.state if process else 'the supervisor is gone'}).\n{self.log_tail(service.name)}",
+                    f"See `headwater logs {service.name}`.",
+                )
+
+    def processes(self) -> dict[str, Process]:
+        """Return every service and helper as the supervisor sees it; empty when nothing runs."""
+        return self.supervisor.processes()
+
+    def log_file(self, name: str) -> Path:
+        """Return the log of a service."""
+        return self.state.logs / f"{name}.log"
+
+    def log_tail(self, name: str, lines: int = 15) -> str:
+        """Return the last lines of a service's log."""
+        try:
+            text = self.log_file(name).read_text(errors="replace")
+        except FileNotFoundError:
+            return ""
+        return "\n".join(text.splitlines()[-lines:])
+
+    def close(self) -> None:
+        """Stop every service in order, then the supervisor, then whatever is left of this stack. Safe at any moment."""
+        processes = self.supervisor.processes()
+        if processes:
+            self._stop_in_order(processes)
+            self.supervisor.shutdown()
+        remaining = leftovers(self.state)
+        _gone, alive = psutil.wait_procs(remaining, timeout=5 if processes else 0)
+        for process in alive:
+            process.terminate()
+        _gone, alive = psutil.wait_procs(alive, timeout=5)
+        for process in alive:
+            process.kill()
+        psutil.wait_procs(alive, timeout=5)
+        if self._supervisord is not None:
+            self._supervisord.wait()
+
+    def _stop_in_order(self, processes: dict[str, Process]) -> None:
+        def stop(*names: str) -> None:
+            running = [name for name in names if processes[name].state in ("STARTING", "RUNNING", "BACKOFF")]
+            for name in running:
+                self.supervisor.signal_stop(name)
+            deadline = time.monotonic() + 10
+            while time.monotonic() < deadline:
+                now = self.supervisor.processes()
+                if all(now[name].state in ("STOPPED", "EXITED", "FATAL") for name in running):
+                    return
+                time.sleep(0.05)
+
+        # Downstream last: what the producer accepted is carried on, then a checkpoint holds exactly what was read.
+        stop("producer")
+        stop("cdc")
+        if processes["flink-jobmanager"].state == "RUNNING":
+            flink.checkpoint_now(self.settings)
+        stop(pipeline.JOB_KEEPER, "flink-jobmanager", "flink-taskmanager")
+        stop("kafka", "postgres")

@@ -1,0 +1,122 @@
+"""Owns the Java archives of the stack: which ones, their checksums, and how they reach the cache.
+
+`artifacts.json` lists every file with its sha256; nothing else is ever put on a class path. Files come from Maven
+Central through `jgo`; `python -m stack.maven` writes the list anew from the roots it names.
+"""
+
+import hashlib
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass
+from importlib import resources
+from pathlib import Path
+
+import requests
+from jgo.maven import MavenContext, PythonResolver
+
+from stack.errors import StackError
+
+Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Jar:
+    """Name one archive: Maven coordinates `group:artifact:version` and the sha256 of its bytes."""
+
+    coordinates: str
+    sha256: str
+
+    def path(self, cache: Path) -> Path:
+        """Return where the archive stands below a cache folder, in Maven's own layout."""
+        group, artifact, version = self.coordinates.split(":")
+        return cache.joinpath("maven", *group.split("."), artifact, version, f"{artifact}-{version}.jar")
+
+
+def bundle(name: str) -> tuple[Jar, ...]:
+    """Return the archives of one bundle (`kafka`, `flink-kafka`) in class path order."""
+    data = json.loads(resources.files("stack").joinpath("artifacts.json").read_text())
+    return tuple(Jar(**jar) for jar in data[name]["jars"])
+
+
+def class_path(name: str, cache: Path) -> tuple[Path, ...]:
+    """Return the files of one bundle; `fetch` has brought them."""
+    return tuple(jar.path(cache) for jar in bundle(name))
+
+
+def missing(names: tuple[str, ...], cache: Path) -> tuple[Jar, ...]:
+    """Return the archives of these bundles that the cache does not hold."""
+    return tuple(jar for name in names for jar in bundle(name) if not jar.path(cache).exists())
+
+
+def fetch(jars: tuple[Jar, ...], cache: Path, progress: Progress) -> None:
+    """Download archives into the cache, four at a time, each verified before it gets its final name.
+
+    Raises:
+        StackError: An archive cannot be had, or its bytes are not the ones listed.
+    """
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        for done in [pool.submit(_fetch_one, jar, cache, progress) for jar in jars]:
+            done.result()
+
+
+def _fetch_one(jar: Jar, cache: Path, progress: Progress) -> None:
+    target = jar.path(cache)
+    # jgo writes straight to its repository path: give it a folder of its own, so that a cut download is never mistaken
+    # for a whole file.
+    partial = cache / "partial" / jar.coordinates.replace(":", "_")
+    context = MavenContext(resolver=PythonResolver(progress_callback=progress), repo_cache=partial)
+    artifact = context.create_dependency(jar.coordinates).artifact
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        downloaded = artifact.resolve()
+    except (requests.RequestException, RuntimeError, OSError) as error:
+        raise StackError(
+            f"Cannot fetch {jar.coordinates} from Maven Central ({type(error).__name__}).",
+            f"Check the network and run the command again; what is already in {cache} is kept.",
+        ) from error
+    found = hashlib.sha256(downloaded.read_bytes()).hexdigest()
+    if found != jar.sha256:
+        downloaded.unlink()
+        raise StackError(
+            f"{jar.coordinates} has sha256 {found}, expected {jar.sha256}.",
+            "Somebody between Maven Central and this machine changed the file; do not use that connection.",
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    downloaded.replace(target)
+    shutil.rmtree(partial)
+
+
+def _resolve(roots: list[str], cache: Path) -> Iterator[Jar]:
+    context = MavenContext(resolver=PythonResolver(), repo_cache=cache)
+    seen: set[str] = set()
+    for root in roots:
+        # One by one: jgo lets the parent of any root manage the versions of all of them.
+        inputs, transitive = context.resolver.resolve([context.create_dependency(root)])
+        for dependency in [*inputs, *transitive]:
+            name = f"{dependency.groupId}:{dependency.artifactId}"
+            if name not in seen:
+                seen.add(name)
+                path = dependency.artifact.resolve()
+                yield Jar(f"{name}:{dependency.version}", hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def relock(listing: Path, cache: Path) -> None:
+    """Resolve the roots of every bundle anew and rewrite the listing, each root before what it needs."""
+    data = json.loads(listing.read_text())
+    for content in data.values():
+        content["jars"] = [asdict(jar) for jar in _resolve(content["roots"], cache)]
+    listing.write_text(json.dumps(data, indent=1) + "\n")
+
+
+@contextmanager
+def silent(_name: str, _size: int) -> Iterator[Callable[[int], None]]:
+    """Report no progress."""
+    yield lambda _count: None
+
+
+if __name__ == "__main__":
+    relock(Path(sys.argv[1]), Path(sys.argv[2]))

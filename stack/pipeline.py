@@ -1,0 +1,89 @@
+"""Owns the pipeline's own processes as services: the producer server, the CDC engine and the keeper of the Flink job.
+
+Must never import the stages: they are programs here, configured by their environment.
+"""
+
+import sys
+
+import httpx
+import psycopg
+
+import schemas
+from stack import flink, java, maven
+from stack.service import Service
+from stack.settings import HOST, StackSettings
+from stack.state import State
+
+JOB_KEEPER = "flink-job"
+"""The helper that submits the job and brings it back; not one of the services a user talks to."""
+
+
+def producer(settings: StackSettings) -> Service:
+    """Describe the producer API."""
+
+    def ready() -> bool:
+        try:
+            return httpx.get(f"{settings.producer_url}/api/v1/events/health", timeout=3).is_success
+        except httpx.HTTPError:
+            return False
+
+    return Service(
+        name="producer",
+        command=(sys.executable, "-m", "producer"),
+        environment={
+            "DATABASE_URL": settings.database_url,
+            "PRODUCER_HOST": HOST,
+            "PRODUCER_PORT": str(settings.producer_port),
+        },
+        ready=ready,
+        endpoint=settings.producer_url,
+    )
+
+
+def cdc(settings: StackSettings) -> Service:
+    """Describe the change-data-capture engine."""
+    return Service(
+        name="cdc",
+        command=(sys.executable, "-m", "cdc"),
+        environment={
+            "DATABASE_URL": settings.database_url,
+            "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap,
+        },
+        ready=lambda: _streaming(settings),
+    )
+
+
+def _streaming(settings: StackSettings) -> bool:
+    try:
+        with psycopg.connect(settings.database_url, connect_timeout=2) as connection:
+            row = connection.execute("SELECT bool_or(active) FROM pg_replication_slots").fetchone()
+            return bool(row and row[0])
+    except psycopg.OperationalError:
+        return False
+
+
+def job_keeper(settings: StackSettings, state: State) -> Service:
+    """Describe the process that keeps the Flink job running."""
+    return Service(
+        name=JOB_KEEPER,
+        command=(sys.executable, "-m", "flink_jobs", "keep"),
+        environment={
+            "FLINK_REST_URL": settings.flink_url,
+            "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap,
+            "FILTERS_FILE": str(schemas.filters_path()),
+            "FLINK_CHECKPOINT_DIR": str(flink.checkpoints(state)),
+            "FLINK_CONNECTOR_JARS": ":".join(map(str, maven.class_path("flink-kafka", settings.cache_dir))),
+            "FLINK_CHECKPOINT_INTERVAL_SECONDS": str(settings.checkpoint_interval_seconds),
+            "JAVA_HOME": str(java.JAVA_HOME),
+        },
+        ready=lambda: _job_runs(settings),
+        stop_seconds=3,
+    )
+
+
+def _job_runs(settings: StackSettings) -> bool:
+    try:
+        jobs = httpx.get(f"{settings.flink_url}/jobs/overview", timeout=2).raise_for_status().json()["jobs"]
+    except httpx.HTTPError:
+        return False
+    return any(job["state"] == "RUNNING" and job["tasks"]["running"] == job["tasks"]["total"] for job in jobs)

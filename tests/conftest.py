@@ -1,0 +1,91 @@
+"""Session fixtures on the real embedded parts: PostgreSQL, Kafka and Flink, started once on free ports."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from stack.local import LocalStack
+from stack.settings import StackSettings
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that were free a moment ago, all different."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+@pytest.fixture(scope="session")
+def stack_settings(tmp_path_factory: pytest.TempPathFactory) -> StackSettings:
+    """Settings of the session's own stack: a folder of its own and free ports."""
+    names = [name for name in StackSettings.model_fields if name.endswith("_port")]
+    ports = dict(zip(names, free_ports(len(names)), strict=True))
+    return StackSettings(state_dir=tmp_path_factory.mktemp("stack") / "state", **ports)
+
+
+@pytest.fixture(scope="session")
+def local_stack(stack_settings: StackSettings) -> Iterator[LocalStack]:
+    """The supervisor of the session; services join it when a test first asks for them."""
+    stack = LocalStack(stack_settings)
+    stack.open()
+    try:
+        yield stack
+    finally:
+        stack.close()
+
+
+@pytest.fixture(scope="session")
+def postgres(local_stack: LocalStack) -> "Postgres":
+    """The embedded PostgreSQL 18 with logical replication."""
+    local_stack.start("postgres")
+    return Postgres(local_stack.settings.database_url.rsplit("/", 1)[0])
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap(local_stack: LocalStack) -> str:
+    """The bootstrap address of the embedded broker, without any topic."""
+    local_stack.start("kafka")
+    return local_stack.settings.kafka_bootstrap
+
+
+@pytest.fixture(scope="session")
+def flink_rest_url(local_stack: LocalStack) -> str:
+    """The REST address of the embedded session cluster, without any job."""
+    local_stack.start("flink-jobmanager", "flink-taskmanager")
+    return local_stack.settings.flink_url
+
+
+class Postgres:
+    """A running server."""
+
+    def __init__(self, base: str) -> None:
+        self.base = base
+
+    def dsn(self, database: str) -> str:
+        """Return the URI of one database."""
+        return f"{self.base}/{database}"
+
+
+@pytest.fixture
+def database_url(postgres: Postgres) -> Iterator[str]:
+    """A fresh empty database, dropped after the test together with its replication slots."""
+    name = f"test_{uuid4().hex}"
+    with psycopg.connect(postgres.dsn("postgres"), autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        yield postgres.dsn(name)
+        admin.execute(
+            "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots"
+            " WHERE database = %s AND active_pid IS NOT NULL",
+            (name,),
+        )
+        slots = admin.execute("SELECT slot_name FROM pg_replication_slots WHERE database = %s", (name,)).fetchall()
+        for (slot,) in slots:
+            admin.execute("SELECT pg_drop_replication_slot(%s)", (slot,))
+        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
