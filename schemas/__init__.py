@@ -1,5 +1,6 @@
 """The contracts of the pipeline as data: SQL, JSON Schemas, filters, topics, samples, and a loader for them."""
 
+from schemas.events import render, sized_event
 from schemas.loader import (
     ENTITY_SCHEMAS,
     EVENT_TYPES,
@@ -24,6 +25,8 @@ __all__ = [
     "json_schema",
     "json_schemas",
     "postgres_sql",
+    "render",
     "samples",
+    "sized_event",
     "topics",
 ]
