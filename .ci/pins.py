@@ -37,7 +37,9 @@ def resolve(text: str) -> list[str]:
         pins[Requirement(line).name].append(Requirement(line))
     # A marker only matters where a package has another version on another platform or Python.
     return sorted(
-        str(pin) if len(versions) > 1 else f"{pin.name}{pin.specifier}" for versions in pins.values() for pin in versions
+        str(pin) if len(versions) > 1 else f"{pin.name}{pin.specifier}"
+        for versions in pins.values()
+        for pin in versions
     )
 
 
