@@ -148,7 +148,7 @@ class LocalStack:
         def stop(*names: str) -> None:
             running = [name for name in names if processes[name].state in ("STARTING", "RUNNING", "BACKOFF")]
             for name in running:
-                self.supervisor.signal_stop(name)
+                self.supervisor.stop(name)
             deadline = time.monotonic() + 10
             while time.monotonic() < deadline:
                 now = self.supervisor.processes()

@@ -60,6 +60,9 @@ chmod=0700
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 
+[group:stack]
+programs={programs}
+
 [eventlistener:restarts]
 command={recorder}
 events=PROCESS_STATE_STARTING
@@ -130,15 +133,11 @@ class Supervisor:
 
     def start(self, name: str) -> None:
         """Start one service without waiting for it."""
-        self._call("startProcess", name, False)
+        self._call("startProcess", f"stack:{name}", False)
 
     def stop(self, name: str) -> None:
-        """Stop one service and wait until it is gone."""
-        self._call("stopProcess", name, True)
-
-    def signal_stop(self, name: str) -> None:
         """Stop one service without waiting; services that do not need each other stop side by side."""
-        self._call("stopProcess", name, False)
+        self._call("stopProcess", f"stack:{name}", False)
 
     def processes(self) -> dict[str, Process]:
         """Return every service by name; empty when supervisord does not run."""
@@ -167,6 +166,8 @@ class Supervisor:
             logs=_plain(self._state.logs),
             pid=_plain(self._pid_file),
             socket=_plain(self._socket),
+            # One group: supervisord takes about a second to leave for each group that it knows.
+            programs=",".join(service.name for service in services),
             recorder=_command([sys.executable, "-m", "stack.restarts", str(self._state.starts)]),
         )
         return head + "".join(self._program(service) for service in services)
