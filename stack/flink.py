@@ -99,7 +99,7 @@ def prepare(settings: StackSettings, state: State) -> None:
     (state.flink / "conf" / "log4j.properties").write_text(log4j)
 
 
-def _java(settings: StackSettings, state: State, main: str, *options: str) -> tuple[str, ...]:
+def _java(settings: StackSettings, state: State, archive: Path, main: str, *options: str) -> tuple[str, ...]:
     conf = state.flink / "conf"
     return tuple(
         java.command(
@@ -107,6 +107,7 @@ def _java(settings: StackSettings, state: State, main: str, *options: str) -> tu
             main,
             options=(
                 *java.SMALL,
+                *java.sharing(archive),
                 *options,
                 *_OPENED,
                 f"-Dlog4j.configurationFile=file:{conf / 'log4j.properties'}",
@@ -148,28 +149,36 @@ def services(settings: StackSettings, state: State) -> tuple[Service, Service]:
         except httpx.HTTPError:
             return {}
 
+    archives = [
+        java.class_data(name, class_path(settings), settings.cache_dir)
+        for name in ("flink-jobmanager", "flink-taskmanager")
+    ]
     jobmanager = Service(
         name="flink-jobmanager",
         command=_java(
             settings,
             state,
+            archives[0],
             "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint",
             "-Xmx320m",
             "-XX:MaxMetaspaceSize=256m",
         ),
         ready=lambda: bool(overview()),
         endpoint=settings.flink_url,
+        class_data=archives[0],
     )
     taskmanager = Service(
         name="flink-taskmanager",
         command=_java(
             settings,
             state,
+            archives[1],
             "org.apache.flink.runtime.taskexecutor.TaskManagerRunner",
             "-Xmx384m",
             "-XX:MaxDirectMemorySize=160m",
             "-XX:MaxMetaspaceSize=192m",
         ),
         ready=lambda: overview().get("taskmanagers", 0) > 0,
+        class_data=archives[1],
     )
     return jobmanager, taskmanager

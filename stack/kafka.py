@@ -97,6 +97,7 @@ def service(settings: StackSettings, state: State) -> Service:
         except KafkaException:
             return False
 
+    archive = java.class_data("kafka", _class_path(settings), settings.cache_dir)
     return Service(
         name="kafka",
         command=tuple(
@@ -105,6 +106,7 @@ def service(settings: StackSettings, state: State) -> Service:
                 "kafka.Kafka",
                 options=(
                     *java.SMALL,
+                    *java.sharing(archive),
                     "-Xms128m",
                     "-Xmx320m",
                     f"-Dlog4j2.configurationFile=file:{state.kafka / 'log4j.properties'}",
@@ -114,6 +116,7 @@ def service(settings: StackSettings, state: State) -> Service:
         ),
         ready=ready,
         endpoint=settings.kafka_bootstrap,
+        class_data=archive,
     )
 
 

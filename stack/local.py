@@ -11,7 +11,7 @@ from threading import Event
 
 import psutil
 
-from stack import flink, kafka, maven, pipeline, postgres
+from stack import flink, java, kafka, maven, pipeline, postgres
 from stack.errors import StackError
 from stack.service import Service
 from stack.settings import StackSettings
@@ -110,6 +110,13 @@ class LocalStack:
                     f" ({process.state if process else 'the supervisor is gone'}).\n{self.log_tail(service.name)}",
                     f"See `headwater logs {service.name}`.",
                 )
+
+    def remember_classes(self) -> None:
+        """Let each Java service write down its parsed classes, unless it did so before: later starts are quicker."""
+        processes = self.supervisor.processes()
+        for service in self.services().values():
+            if service.class_data is not None and not service.class_data.exists():
+                java.dump_class_data(processes[service.name].pid, service.class_data, self.state.root)
 
     def processes(self) -> dict[str, Process]:
         """Return every service and helper as the supervisor sees it; empty when nothing runs."""

@@ -25,6 +25,7 @@ class Service:
         stop_seconds: How long an orderly stop may take before it is killed.
         directory: The working directory.
         endpoint: Where users reach it; empty when they do not.
+        class_data: Where a Java service keeps its parsed classes between starts.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Service:
     stop_seconds: int = 8
     directory: Path | None = None
     endpoint: str = ""
+    class_data: Path | None = None
 
 
 def listens(host: str, port: int) -> bool:
