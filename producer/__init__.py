@@ -1,0 +1,1 @@
+"""The first stage: an HTTP event becomes one PostgreSQL transaction."""

@@ -1,0 +1,54 @@
+"""Put the producer together: settings, connections, store, API.
+
+Owns the one place where the parts meet; the Lambda handler and the local server both call it.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import structlog
+
+from database import DatabaseSettings, Direct, Links
+from producer.admission import Validator
+from producer.api import Api, Waker
+from producer.settings import ProducerSettings
+from producer.store import EventStore
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A producer that is ready for requests."""
+
+    settings: ProducerSettings
+    database: DatabaseSettings
+    api: Api
+    links: Links
+
+    @classmethod
+    def from_environment(cls, waker: Waker | None = None) -> Self:
+        """Return the service that the environment describes; connects at the first request.
+
+        Raises:
+            pydantic.ValidationError: A variable is missing or unusable; the message names it (LC-5).
+        """
+        # Values come from the environment, which mypy cannot see.
+        settings, database = ProducerSettings(), DatabaseSettings()
+        links = Links(Direct.of(database), database)
+        api = Api(settings, EventStore(links), _validator(settings), waker)
+        return cls(settings, database, api, links)
+
+    def close(self) -> None:
+        """Close the connections, after the last request."""
+        self.links.close()
+
+
+def _validator(settings: ProducerSettings) -> Validator | None:
+    if settings.metadata_service_url is None:
+        return None
+    # Loaded only where it is used: an HTTP client is a good part of a Lambda's cold start.
+    from producer.validation import SchemaValidator  # noqa: PLC0415
+
+    _log.info("schema_validation_on", url=str(settings.metadata_service_url))
+    return SchemaValidator(str(settings.metadata_service_url), settings.metadata_service_timeout)
