@@ -76,7 +76,7 @@ class Link:
     def _is_well(self, connection: Connection) -> bool:
         """Look at the connection without a round trip, unless something is odd or it lay unused for long."""
         status = connection.pgconn.transaction_status
-        if connection.closed or status is not TransactionStatus.IDLE:
+        if connection.closed or status != TransactionStatus.IDLE:
             return False
         # An idle server has nothing to say: what can be read now is a farewell, an end of file, or a mere notice.
         spoken = select.poll()
