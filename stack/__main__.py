@@ -139,6 +139,8 @@ def demo(
     *,
     as_json: AsJson = False,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the stack running afterwards.")] = False,
+    events: Annotated[int, typer.Option(min=1, help="How many events to send.")] = 200,
+    rate: Annotated[float, typer.Option(min=0.1, help="Events a second.")] = 20,
 ) -> None:
     """Send real events through the whole pipeline and show how they travel."""
     stack = _stack()
@@ -148,7 +150,7 @@ def demo(
         stack.close()
         bring_up(stack, console)
     try:
-        result = run_demo(stack.settings, console)
+        result = run_demo(stack.settings, console, events=events, rate=rate)
         if as_json:
             typer.echo(json.dumps(result.as_dict()))
         else:

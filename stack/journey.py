@@ -80,8 +80,12 @@ class DemoResult:
         console.print(counts)
         for label in ("missing", "duplicates", "refused"):
             if ids := getattr(self, label):
-                console.print(f"[red]{label}:[/] {', '.join(ids[:10])}{' …' if len(ids) > 10 else ''}")  # noqa: PLR2004
-        verdict = "[green]✓ every event arrived exactly once[/]" if self.ok else "[red]✗ not every event arrived exactly once[/]"
+                console.print(f"[red]{label}:[/] {', '.join(ids[:10])}{' …' if len(ids) > 10 else ''}")
+        verdict = (
+            "[green]✓ every event arrived exactly once[/]"
+            if self.ok
+            else "[red]✗ not every event arrived exactly once[/]"
+        )
         console.print(f"\n{verdict} ({self.delivered} of {self.events})")
 
 
@@ -149,7 +153,11 @@ def _first_journey(
 
     return (
         ("POST /api/v1/events", 0.0, f"{journey.event_type} {journey.event_id}"),
-        ("committed, answered 200", since(journey.answered), "business_events, event_headers, entities: one transaction"),
+        (
+            "committed, answered 200",
+            since(journey.answered),
+            "business_events, event_headers, entities: one transaction",
+        ),
         ("WAL → Kafka", since(in_raw.at), place(in_raw)),
         ("Flink SQL filter", since(in_filtered.at), place(in_filtered)),
         ("consumer", since(handled[journey.event_id][0]), "handled"),

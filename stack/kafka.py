@@ -134,7 +134,8 @@ def create_topics(settings: StackSettings) -> None:
         NewTopic(topic.name, topic.partitions, topic.replication_local, config=topic.config)
         for topic in schemas.topics()
     ]
-    for name, created in _admin(settings).create_topics(wanted).items():
+    admin = _admin(settings)  # kept: its requests end with it
+    for name, created in admin.create_topics(wanted).items():
         try:
             created.result(timeout=30)
         except KafkaException as error:

@@ -94,7 +94,7 @@ def _steps(stack: LocalStack) -> tuple[Step, ...]:
     def start(name: str) -> Callable[[], None]:
         return lambda: stack.start(name)
 
-    return (
+    steps = (
         Step("postgres", (), start("postgres")),
         Step("kafka", (), start("kafka")),
         Step("flink-jobmanager", (), start("flink-jobmanager")),
@@ -106,6 +106,10 @@ def _steps(stack: LocalStack) -> tuple[Step, ...]:
         # The job's program needs seconds to start Java and plan, so it starts at once and waits for the cluster itself.
         Step(pipeline.JOB_KEEPER, (), start(pipeline.JOB_KEEPER)),
     )
+    if all(service.class_data is None or service.class_data.exists() for service in stack.services().values()):
+        return steps
+    everything = tuple(step.name for step in steps)
+    return (*steps, Step("class data, once", everything, stack.remember_classes))
 
 
 def _run(steps: tuple[Step, ...], stack: LocalStack, console: Console) -> None:
