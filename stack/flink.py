@@ -2,10 +2,10 @@
 
 import time
 from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 
 import httpx
-import pyflink
 import yaml
 
 from stack import java, maven
@@ -13,7 +13,7 @@ from stack.service import Service
 from stack.settings import HOST, StackSettings
 from stack.state import State
 
-_HOME = Path(pyflink.__file__).parent
+_HOME = Path(next(iter(find_spec("pyflink").submodule_search_locations)))  # type: ignore[union-attr, arg-type]
 
 _OPENED = (
     "--add-exports=java.rmi/sun.rmi.registry=ALL-UNNAMED",
