@@ -1,0 +1,68 @@
+"""Owns the errors of the engine: what went wrong (the kind), never what to do about it (that is `cdc.policy`).
+
+    CdcError
+    ├── ProtocolError   bytes of the server that are no pgoutput message; carries the offset
+    ├── DatabaseError   PostgreSQL refused, or cannot be reached
+    └── BrokerError     Kafka refused, or cannot be reached
+
+Anything else that leaves the engine is a bug.
+"""
+
+from enum import Enum, unique
+
+
+@unique
+class Kind(Enum):
+    """What went wrong, in the words of whoever has to act on it."""
+
+    DATABASE_UNREACHABLE = "database_unreachable"
+    DATABASE_BUSY = "database_busy"
+    CONNECTION_LOST = "connection_lost"
+    SLOT_ACTIVE = "slot_active"
+    SNAPSHOT_INTERRUPTED = "snapshot_interrupted"
+    BROKER_UNREACHABLE = "broker_unreachable"
+    PRODUCER_FAILED = "producer_failed"
+    CREDENTIALS = "credentials"
+    REPLICATION_RIGHT = "replication_right"
+    WAL_LEVEL = "wal_level"
+    SERVER_VERSION = "server_version"
+    NO_FREE_SLOT = "no_free_slot"
+    PUBLICATION = "publication"
+    TABLE = "table"
+    TABLE_KEY = "table_key"
+    SLOT_FOREIGN = "slot_foreign"
+    SLOT_LOST = "slot_lost"
+    SLOT_INVALIDATED = "slot_invalidated"
+    HISTORY_REWOUND = "history_rewound"
+    TOPIC = "topic"
+    TOPIC_RIGHT = "topic_right"
+    BROKER_CREDENTIALS = "broker_credentials"
+    RECORD_TOO_LARGE = "record_too_large"
+    SETTINGS = "settings"
+    PROTOCOL = "protocol"
+    DATABASE = "database"
+    BROKER = "broker"
+
+
+class CdcError(Exception):
+    """An error of a known kind; the text names the object at fault and never holds a secret."""
+
+    def __init__(self, kind: Kind, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class ProtocolError(CdcError):
+    """The server sent bytes that are no message of the protocol, `offset` bytes into the message."""
+
+    def __init__(self, message: str, offset: int) -> None:
+        super().__init__(Kind.PROTOCOL, f"{message} (at byte {offset})")
+        self.offset = offset
+
+
+class DatabaseError(CdcError):
+    """PostgreSQL refused something or cannot be reached."""
+
+
+class BrokerError(CdcError):
+    """Kafka refused something or cannot be reached."""

@@ -1,0 +1,88 @@
+"""Owns what to do about each kind of error: try again, and how patiently, or stop, and what the operator can do.
+
+The one place where retries are decided. The list of what is tried again is narrow: only what may pass by itself.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from cdc.errors import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Try again, for ever: first after `first` seconds, doubling with jitter up to `longest`."""
+
+    first: float = 0.2
+    longest: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End the process; `remedy` is a sentence for the operator."""
+
+    remedy: str
+
+
+Decision: TypeAlias = Retry | Stop
+
+_DECISIONS: Final[Mapping[Kind, Decision]] = {
+    Kind.DATABASE_UNREACHABLE: Retry(),
+    Kind.DATABASE_BUSY: Retry(),
+    Kind.CONNECTION_LOST: Retry(),
+    # The server frees the slot of a dead client when it notices; a standby takes over within a second of that.
+    Kind.SLOT_ACTIVE: Retry(first=0.2, longest=1.0),
+    Kind.SNAPSHOT_INTERRUPTED: Retry(),
+    Kind.BROKER_UNREACHABLE: Retry(),
+    Kind.PRODUCER_FAILED: Retry(),
+    Kind.CREDENTIALS: Stop(
+        "Check user, password and TLS of DATABASE_URL. On Aurora a missing role is reported as a missing pg_hba.conf "
+        "entry: GRANT rds_replication TO <user>."
+    ),
+    Kind.REPLICATION_RIGHT: Stop(
+        "Give the user of DATABASE_URL the right to replicate: ALTER ROLE <user> REPLICATION, on Aurora and RDS "
+        "GRANT rds_replication TO <user>; and SELECT on the captured tables."
+    ),
+    Kind.WAL_LEVEL: Stop(
+        "Set wal_level = logical and restart the server; on Aurora and RDS set rds.logical_replication = 1 in the "
+        "parameter group and reboot."
+    ),
+    Kind.SERVER_VERSION: Stop("Use PostgreSQL 15 or newer."),
+    Kind.NO_FREE_SLOT: Stop("Drop a slot nobody needs (pg_replication_slots), or raise max_replication_slots."),
+    Kind.PUBLICATION: Stop("Create the publication, or add the tables to it, as the finding says; then start again."),
+    Kind.TABLE: Stop("Create the table, or correct CDC_TABLES."),
+    Kind.TABLE_KEY: Stop(
+        "Give the table a primary key, or ALTER TABLE … REPLICA IDENTITY USING INDEX with a unique index; "
+        "records need a key to keep their order."
+    ),
+    Kind.SLOT_FOREIGN: Stop("Set SLOT_NAME to a slot of the pgoutput plug-in in this database, or to a new name."),
+    Kind.SLOT_LOST: Stop(
+        "The slot is gone while the topic holds its records, so changes in between would be lost in silence. "
+        "CDC_SNAPSHOT_MODE=when_needed takes a new snapshot: rows come again as `r`, deletions since are not seen."
+    ),
+    Kind.SLOT_INVALIDATED: Stop(
+        "The server removed WAL the slot still needed (max_slot_wal_keep_size). Drop the slot, and start with "
+        "CDC_SNAPSHOT_MODE=when_needed for a new snapshot."
+    ),
+    Kind.HISTORY_REWOUND: Stop(
+        "The database was restored to a time before records already in the topic. Use a new topic, or empty this one "
+        "and drop the slot."
+    ),
+    Kind.TOPIC: Stop("Create the topic of CDC_TOPIC before the engine starts."),
+    Kind.TOPIC_RIGHT: Stop("Allow the Kafka user to describe, read and write the topic, and idempotent writes."),
+    Kind.BROKER_CREDENTIALS: Stop("Check the security and SASL settings in CDC_KAFKA_CONFIG."),
+    Kind.RECORD_TOO_LARGE: Stop(
+        "Raise max.message.bytes of the topic, and message.max.bytes in CDC_KAFKA_CONFIG, above the size of the row; "
+        "the engine goes on at that row."
+    ),
+    Kind.SETTINGS: Stop("Correct the setting and start again."),
+    Kind.PROTOCOL: Stop("The engine does not understand the server: please report it with the log."),
+    Kind.DATABASE: Stop("See the server's log; the engine goes on where it stopped."),
+    Kind.BROKER: Stop("See the broker's log; the engine goes on where it stopped."),
+}
+
+
+def decide(kind: Kind) -> Decision:
+    """Return what to do about an error of this kind."""
+    return _DECISIONS[kind]

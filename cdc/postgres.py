@@ -1,0 +1,114 @@
+"""Owns how the engine reaches PostgreSQL and what it makes of its errors. Knows no slot, no table, no record.
+
+Every session, walsender included, gets the settings under which one value has one text, and no time limit of the
+role or the database: a snapshot may read for hours. The engine goes straight to the server, never through a pool or
+a proxy (CD-9): replication and exported snapshots belong to a session.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+import psycopg
+from psycopg import Connection, conninfo
+from psycopg.postgres import types
+from psycopg.types.string import TextLoader
+
+from cdc.errors import CdcError, DatabaseError, Kind
+from cdc.values import SESSION_SETTINGS
+
+_CONNECT_TIMEOUT_S: Final = 10
+_NO_LIMITS: Final[Mapping[str, str]] = {
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_session_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+}
+
+# SQLSTATEs and classes: PostgreSQL manual, appendix A. Whatever is in neither stops the engine.
+_BY_STATE: Final[Mapping[str, Kind]] = {
+    "28000": Kind.CREDENTIALS,
+    "28P01": Kind.CREDENTIALS,
+    "42501": Kind.REPLICATION_RIGHT,
+    "42710": Kind.SLOT_ACTIVE,  # somebody else creates our slot at this moment
+    "53400": Kind.NO_FREE_SLOT,
+    "55006": Kind.SLOT_ACTIVE,
+    "57P01": Kind.CONNECTION_LOST,
+    "57P02": Kind.CONNECTION_LOST,
+    "57P03": Kind.DATABASE_UNREACHABLE,
+    "57P05": Kind.CONNECTION_LOST,
+}
+_BY_CLASS: Final[Mapping[str, Kind]] = {
+    "08": Kind.CONNECTION_LOST,
+    "40": Kind.DATABASE_BUSY,
+    "53": Kind.DATABASE_BUSY,
+    "55": Kind.DATABASE_BUSY,
+}
+# One SQLSTATE stands for several faults, or a refused connection has none; then only the text tells them apart.
+_BY_TEXT: Final[Mapping[str, Kind]] = {
+    "can no longer get changes from replication slot": Kind.SLOT_INVALIDATED,
+    "can no longer access replication slot": Kind.SLOT_INVALIDATED,
+    "logical decoding requires": Kind.WAL_LEVEL,
+    "replication slot": Kind.SLOT_LOST,
+    "publication": Kind.PUBLICATION,
+    "password authentication failed": Kind.CREDENTIALS,
+    "no password supplied": Kind.CREDENTIALS,
+    "no pg_hba.conf entry": Kind.CREDENTIALS,
+    "permission denied to start WAL sender": Kind.REPLICATION_RIGHT,
+    "must be superuser or replication role to start walsender": Kind.REPLICATION_RIGHT,
+    "max_wal_senders": Kind.DATABASE_BUSY,
+}
+_TEXT_DECIDES: Final = frozenset({"55000", "42704", "53300"})
+
+
+def connect(url: str, *, replication: bool = False, raw_text: bool = False) -> Connection[tuple[Any, ...]]:
+    """Connect with the engine's session settings, in autocommit.
+
+    Args:
+        url: A PostgreSQL connection string or URI; its own `options` are kept.
+        replication: Open a walsender session of that database, which takes replication commands.
+        raw_text: Hand out every column as PostgreSQL's text, whatever its type.
+
+    Raises:
+        DatabaseError: No connection; the text names host and database, never the password.
+    """
+    with translated():
+        try:
+            given = conninfo.conninfo_to_dict(url)
+        except psycopg.ProgrammingError:
+            # The original's text quotes the string, and with it the password.
+            raise CdcError(Kind.SETTINGS, "DATABASE_URL is not a PostgreSQL connection string") from None
+        settings = {**SESSION_SETTINGS, **_NO_LIMITS}
+        options = " ".join(f"-c {name}={value}" for name, value in settings.items())
+        extra: dict[str, Any] = {"replication": "database"} if replication else {}
+        extra["options"] = f"{given.get('options') or ''} {options}".strip()
+        extra.setdefault("connect_timeout", given.get("connect_timeout", _CONNECT_TIMEOUT_S))
+        extra.setdefault("application_name", given.get("application_name", "headwater-cdc"))
+        connection = psycopg.connect(url, autocommit=True, **extra)
+    if raw_text:
+        for info in types:
+            connection.adapters.register_loader(info.oid, TextLoader)
+            if info.array_oid:
+                connection.adapters.register_loader(info.array_oid, TextLoader)
+    return connection
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn the driver's errors into `DatabaseError` with their kind and cause."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise DatabaseError(kind_of(error.sqlstate, str(error)), str(error).strip()) from error
+
+
+def kind_of(sqlstate: str | None, text: str) -> Kind:
+    """Return the kind of an error of the server, or of the driver when `sqlstate` is None."""
+    if sqlstate is None or sqlstate in _TEXT_DECIDES:
+        for part, kind in _BY_TEXT.items():
+            if part in text:
+                return kind
+    if sqlstate is None:
+        # Refused, reset, timed out, name not resolved, still starting: all of it may pass.
+        return Kind.DATABASE_UNREACHABLE
+    return _BY_STATE.get(sqlstate) or _BY_CLASS.get(sqlstate[:2]) or Kind.DATABASE

@@ -1,0 +1,115 @@
+"""Owns the checks before the engine streams: each looks at one thing and returns findings with their remedies.
+
+A finding is a fact about the installation. An error raised while checking is another thing: the check could not run.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from psycopg import sql
+
+from cdc.capture import TableName
+from cdc.catalog import OLDEST_SERVER, Server, Table
+from cdc.envelope import key_columns
+from cdc.errors import CdcError, Kind
+from cdc.policy import Stop, decide
+from cdc.slot import PLUGIN, Slot, publication_sql
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One fault or doubt: what is found, and what to do about it. A doubt does not stop the engine."""
+
+    kind: Kind
+    message: str
+    remedy: str
+    stops: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """What the checks look at, read beforehand."""
+
+    server: Server
+    publication: str
+    published: Sequence[Table]
+    wanted: Sequence[TableName]
+    existing: frozenset[TableName]
+    """Those of the wanted tables that exist, published or not."""
+    slot: Slot | None
+
+
+class PreflightError(CdcError):
+    """The installation does not allow the engine to run; `findings` say why, one by one."""
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        super().__init__(findings[0].kind, "; ".join(finding.message for finding in findings))
+        self.findings = tuple(findings)
+
+
+def check(installation: Installation) -> tuple[Finding, ...]:
+    """Return the findings of every check, those that stop first."""
+    findings = [finding for each in _CHECKS for finding in each(installation)]
+    return tuple(sorted(findings, key=lambda finding: not finding.stops))
+
+
+def _server(installation: Installation) -> Iterator[Finding]:
+    server = installation.server
+    if server.version < OLDEST_SERVER:
+        yield _found(Kind.SERVER_VERSION, f"the server's version is {server.version // 10_000}")
+    if server.wal_level != "logical":
+        yield _found(Kind.WAL_LEVEL, f"wal_level is {server.wal_level}")
+    if not server.may_replicate:
+        yield _found(Kind.REPLICATION_RIGHT, f"the role {server.user} may not replicate")
+
+
+def _tables(installation: Installation) -> Iterator[Finding]:
+    published = {table.name for table in installation.published}
+    for name in installation.wanted:
+        if name not in installation.existing:
+            yield _found(Kind.TABLE, f"there is no table {name}")
+        elif name not in published:
+            statement = sql.SQL("ALTER PUBLICATION {} ADD TABLE {}").format(
+                sql.Identifier(installation.publication), sql.Identifier(name.schema, name.name)
+            )
+            message = f"the publication {installation.publication} does not have the table {name}"
+            create = publication_sql(installation.publication, installation.wanted)
+            remedy = f"{statement.as_string()}; or, if it does not exist: {create};"
+            yield Finding(Kind.PUBLICATION, message, remedy)
+    for name in sorted(published - set(installation.wanted), key=str):
+        message = f"the publication {installation.publication} sends {name}, which is not in CDC_TABLES"
+        yield Finding(Kind.PUBLICATION, message, "Add it to CDC_TABLES or take it out of the publication.", stops=False)
+
+
+def _keys(installation: Installation) -> Iterator[Finding]:
+    for table in installation.published:
+        if table.name not in installation.wanted:
+            continue
+        try:
+            key_columns(table.relation, table.primary_key)
+        except CdcError as error:
+            yield _found(error.kind, str(error))
+            continue
+        if not table.order:
+            message = f"{table.name} has no unique key; a snapshot that is cut off begins this table again"
+            yield Finding(Kind.TABLE_KEY, message, "Give it a primary key.", stops=False)
+
+
+def _slot(installation: Installation) -> Iterator[Finding]:
+    slot = installation.slot
+    if slot is None:
+        return
+    if slot.plugin != PLUGIN or slot.database != installation.server.database:
+        message = f"the slot {slot.name} is one of plug-in {slot.plugin} in database {slot.database}"
+        yield _found(Kind.SLOT_FOREIGN, message)
+    elif slot.lost:
+        yield _found(Kind.SLOT_INVALIDATED, f"the slot {slot.name} has lost WAL that it needs")
+
+
+_CHECKS: Final[tuple[Callable[[Installation], Iterator[Finding]], ...]] = (_server, _tables, _keys, _slot)
+
+
+def _found(kind: Kind, message: str) -> Finding:
+    decision = decide(kind)
+    return Finding(kind, message, decision.remedy if isinstance(decision, Stop) else "It may pass by itself.")

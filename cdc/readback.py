@@ -1,0 +1,165 @@
+"""Owns the reading of what a topic already holds, at its end: positions, and how far a snapshot came. Writes nothing.
+
+It must be asked only by the engine that holds the slot, before it produces: whoever held the slot before is then gone,
+and what it still had under way is appended while we look, so the ends of the partitions are looked at until they
+stay where they are.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import orjson
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from cdc.capture import TableName
+from cdc.errors import BrokerError, Kind
+from cdc.kafka import broker_error, reader_config
+from cdc.lsn import Position
+from cdc.records import SNAPSHOT, TopicName, read_position
+
+_TIMEOUT_S: Final = 10.0
+_FIRST_WINDOW: Final = 8
+_WIDER: Final = 8
+_LARGEST_WINDOW: Final = 4096
+_POLL_S: Final = 0.2
+
+KeyTexts = tuple[str, ...]
+Place = tuple[str, int]
+"""A topic and one of its partitions."""
+Range = tuple[int, int]
+"""From an offset up to, and without, another."""
+MessageHeaders = dict[str, str | bytes | None] | list[tuple[str, str | bytes | None]] | None
+
+
+@dataclass(slots=True)
+class Tail:
+    """The end of one partition: its last own position, and for each table the last key that a snapshot delivered."""
+
+    position: Position | None = None
+    covered: dict[TableName, KeyTexts] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What to look for: the last own record; with `snapshot_from` also the last snapshot row of each of `tables`.
+
+    `snapshot_from` is the position of the snapshot's first row: nothing before it belongs to that snapshot.
+    """
+
+    source: bytes
+    tables: frozenset[TableName] = frozenset()
+    snapshot_from: Position | None = None
+
+    def note(self, tail: Tail, headers: MessageHeaders) -> bool:
+        """Take one record, later ones first, into the tail; return whether older records still matter."""
+        found = dict(headers or ())
+        position = read_position(found, self.source)
+        if position is None:
+            return True
+        if tail.position is None:
+            tail.position = position
+        if self.snapshot_from is None or position < self.snapshot_from:
+            return False
+        text = found.get(SNAPSHOT)
+        if isinstance(text, bytes):
+            schema, name, key = orjson.loads(text)
+            tail.covered.setdefault(TableName(schema, name), tuple(key))
+        return not self.tables <= tail.covered.keys()
+
+
+def read_tails(
+    bootstrap_servers: str,
+    given: Mapping[str, str],
+    partitions: Mapping[TopicName, int],
+    search: Search,
+    waiting: Callable[[], None],
+) -> dict[TopicName, list[Tail]]:
+    """Return the tail of every partition.
+
+    Args:
+        bootstrap_servers: Brokers to begin with.
+        given: librdkafka settings of the user.
+        partitions: The topics and how many partitions each has.
+        search: What to look for.
+        waiting: Called between reads; keeps the replication connection alive, or raises to give up.
+
+    Raises:
+        BrokerError: Kafka cannot be reached, or refuses to be read.
+    """
+    wanted = [TopicPartition(topic, number) for topic, count in partitions.items() for number in range(count)]
+    try:
+        consumer = Consumer(reader_config(bootstrap_servers, given))
+        try:
+            ends = _ends(consumer, wanted)
+            while True:
+                tails = _read_back(consumer, ends, search, waiting)
+                if (again := _ends(consumer, wanted)) == ends:
+                    break
+                ends = again
+        finally:
+            consumer.close()
+    except KafkaException as error:
+        raise broker_error(error) from error
+    return {topic: [tails[topic, number] for number in range(count)] for topic, count in partitions.items()}
+
+
+def _ends(consumer: Consumer, wanted: Sequence[TopicPartition]) -> dict[Place, Range]:
+    ends = {}
+    for each in wanted:
+        low, high = consumer.get_watermark_offsets(each, timeout=_TIMEOUT_S, cached=False)
+        ends[each.topic, each.partition] = (low, high)
+    return ends
+
+
+def _read_back(
+    consumer: Consumer, ends: Mapping[Place, Range], search: Search, waiting: Callable[[], None]
+) -> dict[Place, Tail]:
+    """Walk back from the ends in windows that grow, until the search has what it wants in every partition."""
+    tails = {place: Tail() for place in ends}
+    left = {place: high for place, (low, high) in ends.items() if high > low}
+    window = _FIRST_WINDOW
+    while left:
+        windows = {place: (max(ends[place][0], end - window), end) for place, end in left.items()}
+        left = {}
+        for place, found in _read(consumer, windows, waiting).items():
+            start = windows[place][0]
+            if all(search.note(tails[place], headers) for headers in reversed(found)) and start > ends[place][0]:
+                left[place] = start
+        window = min(window * _WIDER, _LARGEST_WINDOW)
+    return tails
+
+
+def _read(
+    consumer: Consumer, windows: Mapping[Place, Range], waiting: Callable[[], None]
+) -> dict[Place, list[MessageHeaders]]:
+    """Return the headers of the records in each partition's window; there may be fewer than offsets, down to none.
+
+    Only the headers are kept: a window of large values would not fit into the memory the engine promises.
+    """
+    found: dict[Place, list[MessageHeaders]] = {place: [] for place in windows}
+    unfinished = set(windows)
+    consumer.assign([TopicPartition(*place, start) for place, (start, _) in windows.items()])
+    silent = 0.0
+    while unfinished:
+        message = consumer.poll(_POLL_S)
+        if message is None:
+            silent += _POLL_S
+            if silent >= _TIMEOUT_S:
+                raise BrokerError(Kind.BROKER_UNREACHABLE, f"no answer while reading {len(unfinished)} partitions")
+            waiting()
+            continue
+        silent = 0.0
+        place = (str(message.topic()), int(message.partition() or 0))
+        offset, end = int(message.offset() or 0), windows[place][1]
+        if (error := message.error()) is not None:
+            if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001  # the public name of a local error
+                raise broker_error(error)
+            # Compaction or a transaction's marker may leave no record before the end.
+            unfinished.discard(place)
+        else:
+            if offset < end:
+                found[place].append(message.headers())
+            if offset >= end - 1:
+                unfinished.discard(place)
+    return found

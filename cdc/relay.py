@@ -1,0 +1,210 @@
+"""Owns the loop: events of the stream in, records to the sink out, confirmations back. It does no I/O of its own.
+
+Stream and sink are arguments, so that every order of events, acknowledgements and crashes can be a test with lists.
+What the loop promises:
+- a record goes to the sink once, in the order of positions, unless its partition already holds it;
+- an LSN is confirmed only when Kafka has acknowledged every record before it; with nothing in flight the server's
+  keepalives move it on, so that an idle table never holds back WAL;
+- the amount in flight is bounded: beyond the limits the loop stops reading, and still answers the server.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import structlog
+
+from cdc.capture import Capture
+from cdc.ledger import Ledger, Limits, Span
+from cdc.lsn import LARGEST_LSN, Lsn, format_lsn
+from cdc.pgoutput.messages import Begin, Commit, Event, Keepalive
+from cdc.positions import Floors
+from cdc.records import Record
+
+_log: Final = structlog.get_logger(__name__)
+
+
+class Stream(Protocol):
+    """The server's side of the loop."""
+
+    def read(self, timeout: float) -> Sequence[Event]:
+        """Return the next events in order, none if there are none within `timeout` seconds. Raises CdcError."""
+
+    def confirm(self, lsn: Lsn) -> None:
+        """Tell the server that everything before `lsn` is safe; also the sign of life. Raises CdcError."""
+
+
+class Sink(Protocol):
+    """Kafka's side of the loop."""
+
+    def send(self, record: Record, span: Span) -> None:
+        """Take a record; `span.acknowledge` is called, from within `poll`, once it is stored. Raises CdcError."""
+
+    def poll(self, timeout: float) -> None:
+        """Deliver acknowledgements, waiting up to `timeout` seconds for one. Raises CdcError for what is lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often the loop does what is due by time, in seconds."""
+
+    wait: float = 0.1
+    """The longest wait for an event or an acknowledgement; a stop is noticed within it."""
+    status: float = 1.0
+    """Between two confirmations to the server."""
+    report: float = 10.0
+    """Between two `progress` events in the log."""
+    drain: float = 10.0
+    """The longest wait for Kafka when told to stop; what it has not acknowledged then comes again."""
+
+
+class _ArrivedError(Exception):
+    """The stream has reached the LSN that the loop was to run to."""
+
+
+class Relay:
+    """One run of the loop over one connection."""
+
+    def __init__(  # noqa: PLR0913  # the loop's whole world, by design
+        self,
+        stream: Stream,
+        sink: Sink,
+        capture: Capture,
+        *,
+        confirmed: Lsn,
+        floors: Floors,
+        limits: Limits | None = None,
+        pace: Pace | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Start at the LSN that the slot has confirmed, with what the topics already hold."""
+        self._stream = stream
+        self._sink = sink
+        self._capture = capture
+        self._ledger = Ledger(confirmed, limits or Limits())
+        self._pace = pace or Pace()
+        self._clock = clock
+        self._floors: Floors | None = floors
+        self._open = False
+        self._until = LARGEST_LSN
+        self._reply_due = False
+        self._held_at: Lsn | None = None
+        self._next_status = self._next_report = clock()
+        self.server_end = confirmed
+        """The furthest the server is known to be."""
+        self.transactions = self.records = self.skipped = 0
+
+    def run(self, stopping: Callable[[], bool]) -> None:
+        """Relay until told to stop, then wait a bounded time for what is in flight and confirm what arrived.
+
+        Raises:
+            CdcError: The stream or the sink failed; what was confirmed is safe, the rest comes again.
+        """
+        self._next_report = self._clock() + self._pace.report
+        while not stopping():
+            self.step()
+        deadline = self._clock() + self._pace.drain
+        if not self.drain(lambda: self._clock() >= deadline):
+            _log.warning("stopped_with_records_in_flight", in_flight=self._ledger.in_flight)
+
+    def run_until(self, lsn: Lsn) -> None:
+        """Relay every transaction that committed before `lsn` and wait until Kafka has it, confirming nothing.
+
+        Raises:
+            CdcError: The stream or the sink failed.
+        """
+        self._until, self._held_at = lsn, self._ledger.confirmed
+        with suppress(_ArrivedError):
+            while True:
+                self.step()
+        self.drain(lambda: False)
+
+    def step(self) -> None:
+        """Do one round: read or, at the limits, wait for acknowledgements; then whatever is due."""
+        if self._ledger.full:
+            self._sink.poll(self._pace.wait)
+        else:
+            for event in self._stream.read(self._pace.wait):
+                self._take(event)
+            self._sink.poll(0)
+        self._ledger.settle()
+        self._do_what_is_due()
+
+    def drain(self, giving_up: Callable[[], bool]) -> bool:
+        """Wait until nothing is in flight and confirm what may be; an unfinished transaction comes again.
+
+        Returns:
+            Whether Kafka has acknowledged everything; False when `giving_up` said so first.
+        """
+        while self._ledger.in_flight and not giving_up():
+            self._sink.poll(self._pace.wait)
+            self._ledger.settle()
+            self._do_what_is_due()
+        self._ledger.settle()
+        self._confirm()
+        return self._ledger.in_flight == 0
+
+    def _take(self, event: Event) -> None:
+        if isinstance(event, Begin):
+            if event.final_lsn >= self._until:
+                raise _ArrivedError
+            self._open = True
+            self._capture.begin(event)
+        elif isinstance(event, Commit):
+            self._open = False
+            self.transactions += 1
+            self._ledger.reach(event.end_lsn)
+            self.server_end = max(self.server_end, event.end_lsn)
+        elif isinstance(event, Keepalive):
+            self._heed(event)
+        else:
+            for record in self._capture.records(event):
+                self._hand_over(record)
+
+    def _hand_over(self, record: Record) -> None:
+        if self._floors is not None:
+            if self._floors.passed_by(record):
+                # Positions only grow from here on: the search is over for this run.
+                self._floors = None
+            elif self._floors.hold(record):
+                self.skipped += 1
+                return
+        self.records += 1
+        self._sink.send(record, self._ledger.add(record))
+
+    def _heed(self, keepalive: Keepalive) -> None:
+        self.server_end = max(self.server_end, keepalive.wal_end)
+        self._reply_due |= keepalive.reply_requested
+        if not self._open:
+            # Between transactions everything before the server's position has been sent, and so handed over. Within
+            # one the server may be past commits that are still to come.
+            if keepalive.wal_end >= self._until:
+                raise _ArrivedError
+            self._ledger.reach(keepalive.wal_end)
+
+    def _do_what_is_due(self) -> None:
+        now = self._clock()
+        if self._reply_due or now >= self._next_status:
+            self._confirm()
+        if now >= self._next_report:
+            self._next_report = now + self._pace.report
+            self._report()
+
+    def _confirm(self) -> None:
+        self._stream.confirm(self._ledger.confirmed if self._held_at is None else self._held_at)
+        self._reply_due = False
+        self._next_status = self._clock() + self._pace.status
+
+    def _report(self) -> None:
+        confirmed = self._ledger.confirmed
+        _log.info(
+            "progress",
+            confirmed_lsn=format_lsn(confirmed),
+            transactions=self.transactions,
+            records=self.records,
+            skipped=self.skipped,
+            in_flight=self._ledger.in_flight,
+            lag_bytes=max(0, self.server_end - confirmed),
+        )

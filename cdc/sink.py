@@ -1,0 +1,143 @@
+"""Owns the Kafka producer: the only module that knows it. Sends in the order it is told and hides no failure.
+
+Idempotent, acknowledged by all in-sync replicas, without gaps: librdkafka retries for ever in the same order, and
+what fails for good stops everything behind it. One sink belongs to one session of the engine; after any failure it is
+abandoned and the next session asks the topics anew what arrived.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from typing import Final
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from cdc.errors import BrokerError, Kind
+from cdc.kafka import GUARANTEES, Delivery, broker_error, client_config
+from cdc.ledger import Span
+from cdc.records import Record, TopicName
+
+_log: Final = structlog.get_logger(__name__)
+
+_METADATA_S: Final = 10.0
+_ABANDON_S: Final = 2.0
+_LAST_REPORTS_S: Final = 0.5
+_QUEUE_RECORDS: Final = 1_000_000
+_QUEUE_KBYTES: Final = 1_048_576
+
+
+class KafkaSink:
+    """Deliver records and acknowledge them to their spans."""
+
+    def __init__(self, bootstrap_servers: str, given: Mapping[str, str], *, linger_ms: float) -> None:
+        """Create the producer; it connects in the background.
+
+        Args:
+            bootstrap_servers: Brokers to begin with, `host:port` separated by commas.
+            given: librdkafka settings of the user.
+            linger_ms: How long a record may wait for company. Under load batches fill by themselves, because at most
+                five requests are under way.
+
+        Raises:
+            BrokerError: The settings are not librdkafka's.
+        """
+        try:
+            self._producer = Producer({
+                "linger.ms": linger_ms,
+                # The relay's limits are the real ones; the client's queue only must not be smaller.
+                "queue.buffering.max.messages": _QUEUE_RECORDS,
+                "queue.buffering.max.kbytes": _QUEUE_KBYTES,
+                **client_config(bootstrap_servers, given),
+                **GUARANTEES,
+            })  # fmt: skip
+        except KafkaException as error:
+            raise BrokerError(Kind.SETTINGS, broker_error(error).args[0]) from error
+        self._failure: BrokerError | None = None
+        self._abandoned = False
+        self._span: Span | None = None
+        self._delivered: Delivery = _ignore
+
+    def partitions(self, topics: Iterable[TopicName]) -> dict[TopicName, int]:
+        """Return the number of partitions of each topic.
+
+        Raises:
+            BrokerError: Kafka cannot be reached, or a topic does not exist.
+        """
+        found: dict[TopicName, int] = {}
+        for topic in topics:
+            try:
+                described = self._producer.list_topics(topic, timeout=_METADATA_S).topics[topic]
+            except KafkaException as error:
+                raise broker_error(error) from error
+            if described.error is not None:
+                raise broker_error(described.error)
+            found[topic] = len(described.partitions)
+        return found
+
+    def send(self, record: Record, span: Span) -> None:
+        """Queue a record; its span is acknowledged, from within `poll`, once every in-sync replica has it.
+
+        Raises:
+            BrokerError: The record is refused, or an earlier one was.
+        """
+        if span is not self._span:
+            self._span, self._delivered = span, self._reporter(span)
+        while True:
+            try:
+                self._producer.produce(
+                    record.topic, record.value, record.key, on_delivery=self._delivered, headers=record.headers
+                )
+            except BufferError:
+                self.poll(0.1)
+            except KafkaException as error:
+                raise broker_error(error) from error
+            else:
+                return
+
+    def poll(self, timeout: float) -> None:
+        """Take delivery reports, waiting up to `timeout` seconds for the first.
+
+        Raises:
+            BrokerError: A record failed for good; none behind it was stored.
+        """
+        try:
+            self._producer.poll(timeout)
+        except KafkaException as error:
+            # A fatal error overtakes the reports of the records, which know the cause.
+            with suppress(KafkaException):
+                self._producer.flush(_LAST_REPORTS_S)
+            raise self._failure or broker_error(error) from error
+        if self._failure is not None:
+            raise self._failure
+
+    def abandon(self) -> None:
+        """Send nothing more: drop what waits, see off what is under way for two seconds, and close."""
+        self._abandoned = True
+        until = time.monotonic() + _ABANDON_S
+        with suppress(KafkaException):
+            self._producer.purge(in_queue=True, in_flight=False)
+            self._producer.flush(max(0.0, until - time.monotonic()))
+            self._producer.purge()
+            self._producer.flush(0)
+        self._producer.close()
+
+    def _reporter(self, span: Span) -> Delivery:
+        acknowledge: Callable[[], None] = span.acknowledge
+
+        def delivered(error: KafkaError | None, _message: object) -> None:
+            if error is None:
+                acknowledge()
+            else:
+                self._fail(error)
+
+        return delivered
+
+    def _fail(self, error: KafkaError) -> None:
+        if self._failure is None and not self._abandoned:
+            self._failure = broker_error(error)
+            _log.error("record_not_stored", error=error.name(), detail=error.str())
+
+
+def _ignore(_error: KafkaError | None, _message: Message | object) -> None:
+    """Stand in until the first span comes."""

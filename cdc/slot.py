@@ -1,0 +1,127 @@
+"""Owns the publication and the replication slots in the database: look, create, promote, drop. Streams nothing.
+
+Two names belong to one engine. `<slot>` is the slot it streams from; `<slot>_snapshot` is the same slot while the
+initial snapshot is on its way. The snapshot's slot becomes the real one by a copy, in one step, when Kafka has every
+row. So the existence of `<slot>` says by itself that the snapshot is complete, and no state is kept anywhere else.
+"""
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final
+
+import psycopg
+from psycopg import Connection, sql
+
+from cdc.capture import TableName
+from cdc.lsn import Lsn, parse_lsn
+from cdc.postgres import translated
+
+PLUGIN: Final = "pgoutput"
+LONGEST_NAME: Final = 63 - len("_snapshot_next")
+
+_SLOT: Final = """
+SELECT plugin::text, database::text, active, confirmed_flush_lsn::text, wal_status = 'lost'
+  FROM pg_replication_slots WHERE slot_name = %s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A slot as the server shows it; `confirmed` is None while somebody is still creating it."""
+
+    name: str
+    plugin: str | None
+    database: str | None
+    active: bool
+    confirmed: Lsn | None
+    lost: bool
+
+
+def snapshot_name(slot: str) -> str:
+    """Return the name of the slot that holds the WAL while the initial snapshot is on its way."""
+    return f"{slot}_snapshot"
+
+
+def next_snapshot_name(slot: str) -> str:
+    """Return the name of the temporary slot of a later attempt at the snapshot."""
+    return f"{slot}_snapshot_next"
+
+
+def read_slot(connection: Connection[Any], name: str) -> Slot | None:
+    """Return a slot by name, None when there is none.
+
+    Raises:
+        DatabaseError: The connection is lost.
+    """
+    with translated():
+        row: Any = connection.execute(_SLOT, (name,)).fetchone()
+    if row is None:
+        return None
+    plugin, database, active, confirmed, lost = row
+    return Slot(name, plugin, database, active, None if confirmed is None else parse_lsn(confirmed), bool(lost))
+
+
+def promote(connection: Connection[Any], source: str, target: str) -> None:
+    """Make the slot `target`, permanent, at the point of `source`: from now on the snapshot counts as complete.
+
+    Raises:
+        DatabaseError: The connection is lost, or no slot is free.
+    """
+    with translated():
+        connection.execute("SELECT pg_copy_logical_replication_slot(%s, %s, false)", (source, target))
+
+
+def drop_slot(connection: Connection[Any], name: str) -> None:
+    """Drop a slot that nobody uses; none there is as good.
+
+    Raises:
+        DatabaseError: The slot is in use, or the connection is lost.
+    """
+    with translated(), suppress(psycopg.errors.UndefinedObject):
+        connection.execute("SELECT pg_drop_replication_slot(%s)", (name,))
+
+
+def publication_exists(connection: Connection[Any], name: str) -> bool:
+    """Say whether there is a publication of this name in the database.
+
+    Raises:
+        DatabaseError: The connection is lost.
+    """
+    with translated():
+        return connection.execute("SELECT FROM pg_publication WHERE pubname = %s", (name,)).fetchone() is not None
+
+
+def publication_sql(name: str, tables: Iterable[TableName]) -> str:
+    """Return the statement that creates the publication for exactly these tables (CD-7)."""
+    return _publication_sql(name, tables).as_string()
+
+
+def create_publication(connection: Connection[Any], name: str, tables: Iterable[TableName]) -> None:
+    """Create the publication for exactly these tables (CD-7); another engine may have been first.
+
+    Raises:
+        DatabaseError: A table is missing, or the right is.
+    """
+    with translated(), suppress(psycopg.errors.DuplicateObject):
+        connection.execute(_publication_sql(name, tables))
+
+
+def try_lock(connection: Connection[Any], slot: str) -> bool:
+    """Take the right to run the initial snapshot of a slot, for as long as the connection lives.
+
+    A created slot is not active while its snapshot is read, so the slot itself cannot keep a second engine out.
+
+    Raises:
+        DatabaseError: The connection is lost.
+    """
+    with translated():
+        row: Any = connection.execute(
+            "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (f"headwater.cdc.{slot}",)
+        ).fetchone()
+    return bool(row[0])
+
+
+def _publication_sql(name: str, tables: Iterable[TableName]) -> sql.Composed:
+    listed = sql.SQL(", ").join(sql.Identifier(table.schema, table.name) for table in tables)
+    return sql.SQL("CREATE PUBLICATION {} FOR TABLE {}").format(sql.Identifier(name), listed)

@@ -1,0 +1,195 @@
+"""Owns the replication connection: the only module that knows libpq. Decides nothing about records or retries.
+
+Source of facts: PostgreSQL manual, "Streaming Replication Protocol" and "Logical Streaming Replication Parameters";
+psycopg's `pq` module, which it documents as public.
+"""
+
+import select
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, Self
+
+import psycopg
+from psycopg import pq, sql
+
+from cdc.errors import DatabaseError, Kind
+from cdc.lsn import Lsn, parse_lsn
+from cdc.pgoutput.frames import decode_frame, encode_status
+from cdc.pgoutput.messages import Event
+from cdc.postgres import connect, kind_of, translated
+
+_BATCH_EVENTS: Final = 1024
+_BATCH_BYTES: Final = 1024 * 1024
+_CLOSING_S: Final = 2.0
+
+# A reader that paused longer than this was held back by Kafka: the silence before is its own, not the server's.
+_PAUSE_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedSlot:
+    """A slot at its birth: everything that committed before `consistent_point` is in `snapshot`, the rest follows."""
+
+    name: str
+    consistent_point: Lsn
+    snapshot: str
+    """The name of the exported snapshot; it can be imported until the next command on the same connection."""
+
+
+class ReplicationConnection:
+    """A walsender session: creates a slot, or streams from one."""
+
+    def __init__(self, url: str) -> None:
+        """Connect.
+
+        Raises:
+            DatabaseError: No connection, or no right to replicate.
+        """
+        self._connection = connect(url, replication=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.close()
+
+    def create_slot(self, name: str, *, temporary: bool = False) -> CreatedSlot:
+        """Create a pgoutput slot and export the snapshot of its consistent point.
+
+        Waits for every transaction that runs at this moment to end. A temporary slot ends with the connection.
+
+        Raises:
+            DatabaseError: The slot exists, there is no slot free, or the server refuses.
+        """
+        command = sql.SQL("CREATE_REPLICATION_SLOT {} {} LOGICAL pgoutput EXPORT_SNAPSHOT").format(
+            sql.Identifier(name), sql.SQL("TEMPORARY" if temporary else "")
+        )
+        with translated():
+            row: Any = self._connection.execute(command).fetchone()
+        return CreatedSlot(name, parse_lsn(row[1]), row[2])
+
+    def start(self, slot: str, publication: str, *, deadline: float) -> "ReplicationStream":
+        """Start streaming from where the slot was confirmed.
+
+        Args:
+            slot: The name of an existing slot that nobody streams from.
+            publication: The publication whose tables to send.
+            deadline: Give the server up after this many seconds without a sign of life.
+
+        Raises:
+            DatabaseError: The slot is active, gone or invalidated, or the server refuses.
+        """
+        command = sql.SQL("START_REPLICATION SLOT {} LOGICAL 0/0 (proto_version '1', publication_names {})").format(
+            sql.Identifier(slot), sql.Literal(sql.Identifier(publication).as_string())
+        )
+        pgconn = self._connection.pgconn
+        with translated():
+            result = pgconn.exec_(command.as_bytes(self._connection))
+        if result.status != pq.ExecStatus.COPY_BOTH:
+            raise _failed(result)
+        return ReplicationStream(pgconn, deadline=deadline)
+
+
+class ReplicationStream:
+    """The events of a slot, read without blocking longer than asked; confirmations go the other way."""
+
+    def __init__(self, pgconn: pq.abc.PGconn, *, deadline: float, clock: Callable[[], float] = time.monotonic) -> None:
+        """Take over a connection that is in COPY BOTH mode."""
+        self._pgconn = pgconn
+        self._pgconn.nonblocking = 1
+        self._deadline = deadline
+        self._clock = clock
+        self._poll = select.poll()
+        self._poll.register(pgconn.socket, select.POLLIN)
+        self._confirmed = Lsn(0)
+        self._heard = self._read_at = clock()
+        self._asked = False
+
+    def read(self, timeout: float) -> list[Event]:
+        """Return the next events, none if none come within `timeout` seconds; at most a thousand or a megabyte.
+
+        Raises:
+            ProtocolError: The server sent something that is no event.
+            DatabaseError: The connection is lost, or silent beyond the deadline.
+        """
+        with translated():
+            events = self._buffered()
+            if not events:
+                # Look before waiting: under TLS bytes may wait in libpq while the socket has none.
+                self._pgconn.consume_input()
+                events = self._buffered()
+                if not events and self._poll.poll(timeout * 1000):
+                    self._pgconn.consume_input()
+                    events = self._buffered()
+                self._watch(heard=bool(events))
+            return events
+
+    def confirm(self, lsn: Lsn) -> None:
+        """Tell the server that everything before `lsn` is safe. Also the sign of life it waits for.
+
+        Raises:
+            DatabaseError: The connection is lost.
+        """
+        self._confirmed = lsn
+        self._send_status()
+
+    def finish(self) -> None:
+        """End the stream in order, so that the last confirmation is certain to be read; wait two seconds at most.
+
+        Raises:
+            DatabaseError: The connection is lost.
+        """
+        until = self._clock() + _CLOSING_S
+        with translated():
+            self._pgconn.put_copy_end()
+            self._pgconn.flush()
+            while self._pgconn.get_copy_data(1)[0] >= 0 and self._clock() < until:
+                if self._poll.poll(100):
+                    self._pgconn.consume_input()
+
+    def _buffered(self) -> list[Event]:
+        events: list[Event] = []
+        get_copy_data = self._pgconn.get_copy_data
+        room = _BATCH_BYTES
+        while room > 0 and len(events) < _BATCH_EVENTS:
+            length, data = get_copy_data(1)
+            if length <= 0:
+                if length < 0:
+                    raise self._ended()
+                break
+            events.append(decode_frame(data))
+            room -= length
+        return events
+
+    def _watch(self, *, heard: bool) -> None:
+        now = self._clock()
+        if heard or now - self._read_at > _PAUSE_S:
+            self._heard, self._asked = now, False
+        self._read_at = now
+        silence = now - self._heard
+        if silence > self._deadline:
+            message = f"the server has been silent for {silence:.0f} s"
+            raise DatabaseError(Kind.CONNECTION_LOST, message)
+        if silence > self._deadline / 2 and not self._asked:
+            self._asked = True
+            self._send_status(reply_requested=True)
+
+    def _send_status(self, *, reply_requested: bool = False) -> None:
+        with translated():
+            self._pgconn.put_copy_data(encode_status(self._confirmed, time.time(), reply_requested=reply_requested))
+            self._pgconn.flush()
+
+    def _ended(self) -> DatabaseError:
+        result = self._pgconn.get_result()
+        if result is None or result.status != pq.ExecStatus.FATAL_ERROR:
+            return DatabaseError(Kind.CONNECTION_LOST, "the server ended the stream")
+        return _failed(result)
+
+
+def _failed(result: pq.abc.PGresult) -> DatabaseError:
+    error = psycopg.errors.error_from_result(result)
+    return DatabaseError(kind_of(error.sqlstate, str(error)), str(error).strip())
