@@ -43,6 +43,8 @@ def main() -> int:
             port=settings.producer_port,
             access_log=False,
             log_config=None,
+            loop="uvloop",
+            http="httptools",
             lifespan="off",
             server_header=False,
             timeout_graceful_shutdown=_GRACE_SECONDS,
