@@ -20,6 +20,10 @@ class Validator(Protocol):
         """Return whether there was a verdict; raise SchemaError for an invalid event."""
         ...
 
+    def close(self) -> None:
+        """Close the connections to the service."""
+        ...
+
 
 class Admission:
     """The checks of one request; every event of the request shares its time of processing."""

@@ -25,6 +25,7 @@ class Service:
     database: DatabaseSettings
     api: Api
     links: Links
+    validator: Validator | None
 
     @classmethod
     def from_environment(cls, waker: Waker | None = None) -> Self:
@@ -36,12 +37,15 @@ class Service:
         # Values come from the environment, which mypy cannot see.
         settings, database = ProducerSettings(), DatabaseSettings()
         links = Links(Direct.of(database), database)
-        api = Api(settings, EventStore(links), _validator(settings), waker)
-        return cls(settings, database, api, links)
+        validator = _validator(settings)
+        api = Api(settings, EventStore(links), validator, waker)
+        return cls(settings, database, api, links, validator)
 
     def close(self) -> None:
         """Close the connections, after the last request."""
         self.links.close()
+        if self.validator is not None:
+            self.validator.close()
 
 
 def _validator(settings: ProducerSettings) -> Validator | None:

@@ -175,11 +175,14 @@ def test_a_request_under_way_is_answered_before_the_end(start: Any, database_url
 
 
 def test_the_log_is_json_with_one_line_for_each_request_and_no_secret(start: Any, database_url: str) -> None:
-    """Method, path, status and time; neither the password nor the event (EV-25, EV-63)."""
+    """Method, path, status and time; the libraries' lines too; neither password nor event (EV-25, EV-63)."""
     server = start(DATABASE_URL=database_url.replace("postgres@", "postgres:hunter2@")).listening()
     for _ in range(20):
         event = {**CAR, "eventHeader": {**CAR["eventHeader"], "uuid": str(uuid4())}}
         assert server.request("POST", EVENTS, event)[0] == 200
+    with socket.create_connection(("127.0.0.1", server.port), 10) as raw:
+        raw.sendall(b"\x16\x03\x01 this is no HTTP\r\n\r\n")
+        assert raw.recv(100).startswith(b"HTTP/1.1 400 ")
     code, output = server.stop()
     assert code == 0
     lines = [json.loads(line) for line in output.splitlines()]
@@ -187,6 +190,7 @@ def test_the_log_is_json_with_one_line_for_each_request_and_no_secret(start: Any
     assert len(requests) == 20
     assert {"request_id", "method", "path", "status", "milliseconds", "level", "timestamp"} <= requests[0].keys()
     assert [line["count"] for line in lines if line["event"] == "events_persisted"] == [10, 20]
+    assert any(line["event"] == "Invalid HTTP request received." for line in lines)
     assert "hunter2" not in output
     assert CAR["entities"][0]["vin"] not in output
 

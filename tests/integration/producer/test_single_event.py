@@ -141,6 +141,15 @@ def test_an_unknown_entity_type_is_stored(producer: Any) -> None:
     assert producer.rows("SELECT entity_type FROM entities") == [("Submarine",)]
 
 
+def test_dealers_reach_the_header_when_configured(make_producer: Any) -> None:
+    """With HEADER_ENTITY_FIELDS dealer events can be told apart by their header JSON (EV-121, FL-20, FL-21)."""
+    producer = make_producer(HEADER_ENTITY_FIELDS="ServiceRecord.dealerId")
+    for number in (1, 2, 3):
+        assert producer.post(schemas.samples()[f"service-dealer-00{number}"]).status == 200
+    rows = producer.rows("SELECT header_data ->> 'dealerId' FROM event_headers ORDER BY 1")
+    assert rows == [("DEALER-001",), ("DEALER-002",), ("DEALER-003",)]
+
+
 def test_a_failure_rolls_everything_back(producer: Any) -> None:
     """A trigger that refuses the entity leaves no event and no header: 500 with the message (EV-25, EV-50)."""
     producer.change(

@@ -3,17 +3,16 @@
 import json
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
+import schemas
 from producer.refusals import SchemaError
 from producer.validation import SchemaValidator
-
-Serve = Callable[[int, bytes], Any]
 
 
 class MetadataService(ThreadingHTTPServer):
@@ -114,3 +113,38 @@ def test_a_service_that_is_silent_costs_the_timeout_and_lets_the_event_in() -> N
         validator = SchemaValidator(f"http://127.0.0.1:{silent.getsockname()[1]}", timeout=0.1)
         assert not validator.check("{}")
         validator.close()
+
+
+CAR = schemas.samples()["car-created"]
+INVALID = b'{"valid":false,"version":"v1","errors":[{"field":"entities.0.vin","message":"too short"}]}'
+
+
+def test_the_api_refuses_what_the_service_refuses(make_producer: Any) -> None:
+    """422 word for word with nothing stored; in an array each such event fails alone (EV-29, EV-46)."""
+    with _service(422, INVALID) as (server, _):
+        producer = make_producer(METADATA_SERVICE_URL=server.url)
+        reply = producer.post(CAR)
+        assert reply.status == 422
+        assert reply.body == {
+            "error": "Schema validation failed",
+            "details": [{"field": "entities.0.vin", "message": "too short"}],
+            "version": "v1",
+            "status": 422,
+        }
+        reply = producer.post_all([CAR, {**CAR, "entities": []}])
+        assert reply.body["errors"] == [
+            "Event 0: Schema validation failed: entities.0.vin too short",
+            "Event 1: Event must contain at least one entity",
+        ]
+        # What lacks an entity is refused before the service is asked (EV-29).
+        assert len(server.asked) == 2
+    assert producer.counts() == (0, 0, 0)
+
+
+def test_a_service_without_verdict_is_asked_once_in_a_request(make_producer: Any) -> None:
+    """An array does not wait for the same silence again and again (EV-46)."""
+    with _service(500, b"") as (server, _):
+        producer = make_producer(METADATA_SERVICE_URL=server.url)
+        events = [{**CAR, "eventHeader": {**CAR["eventHeader"], "uuid": str(number)}} for number in range(5)]
+        assert producer.post_all(events).body["processed"] == 5
+        assert len(server.asked) == 1
