@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
@@ -137,9 +138,17 @@ def test_foreign_keys_hold_and_act_on_delete(database_url: str) -> None:
 
 
 @pytest.fixture
-def postgres_16(tmp_path: Path) -> Iterator[str]:
+def folder() -> Iterator[Path]:
+    """A folder that the server's own account can reach; pytest closes its own to everybody but its user."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.fixture
+def postgres_16(folder: Path) -> Iterator[str]:
     """A PostgreSQL 16 from the same package, stopped after the test."""
-    server = get_server(tmp_path / "data", cleanup_mode="stop", postgres_version=16)
+    server = get_server(folder / "data", cleanup_mode="stop", postgres_version=16)
     try:
         yield server.get_uri()
     finally:
@@ -150,13 +159,11 @@ SYSTEM_15 = Path("/usr/lib/postgresql/15/bin")
 
 
 @pytest.fixture
-def postgres_15(tmp_path: Path) -> Iterator[str]:
+def postgres_15(folder: Path) -> Iterator[str]:
     """The system's PostgreSQL 15, where there is one."""
     if not SYSTEM_15.exists() or os.geteuid() != 0:
         pytest.skip("needs Debian's PostgreSQL 15, and root to start it as the postgres account")
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
-    data = tmp_path / "data"
+    data = folder / "data"
     data.mkdir()
     shutil.chown(data, "postgres", "postgres")
 
