@@ -134,7 +134,7 @@ def _catch_up(session: Session, slot: str, first_point: Lsn, until: Lsn) -> Earl
         relay = session.relay(stream, capture, first_point, tails)
         relay.run_until(until)
     _log.info("snapshot_caught_up", records=relay.records, skipped=relay.skipped, inserted=len(capture.inserted))
-    return Earlier(_covered(tails), capture.inserted)
+    return Earlier(_covered(tails), capture.inserted, furthest(tails))
 
 
 def _covered(tails: Tails) -> dict[TopicName, list[dict[Any, tuple[str, ...]]]]:

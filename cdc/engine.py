@@ -158,7 +158,7 @@ def _patience(state: RetryCallState) -> float:
     if not isinstance(decision, Retry):
         return 0.0
     wait: Callable[[RetryCallState], float] = wait_exponential_jitter(
-        initial=decision.first, max=decision.longest, jitter=decision.first
+        multiplier=decision.first, max=decision.longest, jitter=decision.first
     )
     return wait(state)
 

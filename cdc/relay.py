@@ -91,7 +91,8 @@ class Relay:
         self._until = LARGEST_LSN
         self._reply_due = False
         self._held_at: Lsn | None = None
-        self._next_status = self._next_report = clock()
+        self._next_status = clock()
+        self._next_report = self._next_status + self._pace.report
         self.server_end = confirmed
         """The furthest the server is known to be."""
         self.transactions = self.records = self.skipped = 0
@@ -102,7 +103,6 @@ class Relay:
         Raises:
             CdcError: The stream or the sink failed; what was confirmed is safe, the rest comes again.
         """
-        self._next_report = self._clock() + self._pace.report
         while not stopping():
             self.step()
         deadline = self._clock() + self._pace.drain

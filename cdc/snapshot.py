@@ -22,7 +22,7 @@ from cdc.capture import Capture, TableName
 from cdc.catalog import Table
 from cdc.envelope import TableEncoder
 from cdc.ledger import Ledger, Limits
-from cdc.lsn import Lsn, format_lsn
+from cdc.lsn import Lsn, Position, format_lsn
 from cdc.pgoutput.messages import Row
 from cdc.positions import partition_of
 from cdc.postgres import translated
@@ -50,6 +50,8 @@ class Earlier:
     """For each partition the last key it holds of each table's snapshot."""
     inserted: AbstractSet[tuple[TopicName, bytes]] = frozenset()
     """The keys of the rows inserted since the first attempt, all of them streamed."""
+    last: Position | None = None
+    """The furthest position in the topics, so that no position is used twice should the point be the same again."""
 
 
 class SnapshotCopy:
@@ -65,6 +67,8 @@ class SnapshotCopy:
         self._earlier = earlier
         self._ledger = Ledger(consistent_point, limits or Limits())
         self._next_report = time.monotonic() + _REPORT_S
+        first = Position.of_snapshot_row(consistent_point, 0)
+        self._number = earlier.last.ordinal + 1 if earlier.last is not None and earlier.last.lsn == first.lsn else 0
         self.sent = self.skipped = 0
 
     def boundaries(self, topic: TopicName, table: TableName) -> dict[int, KeyTexts]:
@@ -90,12 +94,13 @@ class SnapshotCopy:
         partitions = len(self._earlier.covered.get(topic, ()))
         for row, beyond in rows:
             key = tuple(str(row[index]) for index in order)
-            record = self._capture.snapshot_record(encoder, table.name, row, self._consistent_point, self.sent, key)
+            record = self._capture.snapshot_record(encoder, table.name, row, self._consistent_point, self._number, key)
             flag = flag_of.get(partition_of(record.key, partitions)) if flag_of else None
             if (flag is not None and not beyond[flag]) or (topic, record.key) in self._earlier.inserted:
                 self.skipped += 1
                 continue
             self.sent += 1
+            self._number += 1
             self._sink.send(record, self._ledger.add(record))
             if self.sent % 64 == 0:
                 self._sink.poll(0)

@@ -25,7 +25,8 @@ SESSION_SETTINGS: Final[Mapping[str, str]] = {
 }
 """What every session sets, walsender included, so that one value has one text (PostgreSQL manual, chapter 20.11)."""
 
-_DATE: Final = re.compile(r"(\d{4,7})(-\d\d-\d\d)(?: (\d\d:\d\d:\d\d(?:\.\d{1,6})?))?(\+00)?( BC)?")
+_DATE: Final = re.compile(r"(\d{4,7})(-\d\d-\d\d)( BC)?")
+_INSTANT: Final = re.compile(r"(\d{4,6})(-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d{1,6})?)(?:\+00)?( BC)?")
 _NOT_FINITE: Final = frozenset({"NaN", "Infinity", "-Infinity"})
 
 # Java's rendering of the JDBC driver's infinities, which is what Debezium writes for them.
@@ -52,20 +53,22 @@ def _float(text: str) -> float | str:
 
 def _timestamptz(text: str) -> str:
     # Of the four-digit years nearly all are: cut and paste before any parsing. "2026-11-21 03:05:00.5+00"
-    if text[-3:] == "+00" and text[10:11] == " ":
+    if text[-3:] == "+00" and text[10:11] == " " and text[4] == "-":
         return f"{text[:10]}T{text[11:-3]}Z"
     return _INFINITE_INSTANT.get(text) or _instant(text)
 
 
 def _timestamp(text: str) -> str:
-    if text[10:11] == " " and text[-2:] != "BC":
+    if text[10:11] == " " and text[4] == "-" and text[-2:] != "BC":
         return f"{text[:10]}T{text[11:]}Z"
     return _INFINITE_INSTANT.get(text) or _instant(text)
 
 
 def _instant(text: str) -> str:
-    match = _match_date(text)
-    return f"{_year(match)}{match[2]}T{match[3]}Z"
+    match = _INSTANT.fullmatch(text)
+    if match is None:
+        raise ValueError(f"not an instant of an ISO, UTC session: {text!r}")
+    return f"{_year(match[1], match[4])}{match[2]}T{match[3]}Z"
 
 
 def _date(text: str) -> str:
@@ -73,20 +76,15 @@ def _date(text: str) -> str:
         return f"{text}Z"
     if text in _INFINITE_DATE:
         return _INFINITE_DATE[text]
-    match = _match_date(text)
-    return f"{_year(match)}{match[2]}Z"
-
-
-def _match_date(text: str) -> re.Match[str]:
     match = _DATE.fullmatch(text)
     if match is None:
-        raise ValueError(f"not a date of an ISO, UTC session: {text!r}")
-    return match
+        raise ValueError(f"not a date of an ISO session: {text!r}")
+    return f"{_year(match[1], match[3])}{match[2]}Z"
 
 
-def _year(match: re.Match[str]) -> str:
+def _year(digits: str, era: str | None) -> str:
     """Return the ISO 8601 year: the year before 1 is 0, and one of more than four digits carries its sign."""
-    year = 1 - int(match[1]) if match[5] else int(match[1])
+    year = 1 - int(digits) if era else int(digits)
     if 0 <= year <= 9999:
         return f"{year:04}"
     return f"{year:+05}"

@@ -1,0 +1,84 @@
+"""Each fault of an installation is a finding with its remedy, before anything is read or written."""
+
+from dataclasses import replace
+
+import pytest
+
+from cdc.capture import TableName
+from cdc.catalog import Server, Table
+from cdc.errors import Kind
+from cdc.lsn import Lsn
+from cdc.pgoutput.messages import Column, ReplicaIdentity
+from cdc.preflight import Finding, Installation, PreflightError, check
+from cdc.slot import Slot
+
+NAME = TableName("public", "event_headers")
+SERVER = Server("7", "db", 180004, "logical", Lsn(8), "me", may_replicate=True)
+TABLE = Table(NAME, 1, False, ReplicaIdentity.DEFAULT, (Column("id", 25, -1, True),), ("id",), (), None)
+SLOT = Slot("s", "pgoutput", "db", active=False, confirmed=Lsn(8), lost=False)
+SOUND = Installation(SERVER, "pub", (TABLE,), (NAME,), frozenset({NAME}), SLOT)
+
+
+def test_a_sound_installation_has_no_findings() -> None:
+    """Also before the slot exists."""
+    assert check(SOUND) == ()
+    assert check(replace(SOUND, slot=None)) == ()
+
+
+KEYLESS = replace(TABLE, columns=(Column("id", 25, -1, False),), primary_key=())
+
+
+@pytest.mark.parametrize(
+    ("installation", "kind", "remedy"),
+    [
+        (replace(SOUND, server=replace(SERVER, version=140010)), Kind.SERVER_VERSION, "15"),
+        (replace(SOUND, server=replace(SERVER, wal_level="replica")), Kind.WAL_LEVEL, "wal_level = logical"),
+        (replace(SOUND, server=replace(SERVER, may_replicate=False)), Kind.REPLICATION_RIGHT, "rds_replication"),
+        (replace(SOUND, published=(), existing=frozenset()), Kind.TABLE, "CDC_TABLES"),
+        (
+            replace(SOUND, published=()),
+            Kind.PUBLICATION,
+            '"pub" ADD TABLE "public"."event_headers"; or, if it does not exist: CREATE PUBLICATION "pub" FOR TABLE',
+        ),
+        (replace(SOUND, published=(KEYLESS,)), Kind.TABLE_KEY, "primary key"),
+        (replace(SOUND, slot=replace(SLOT, plugin="test_decoding")), Kind.SLOT_FOREIGN, "SLOT_NAME"),
+        (replace(SOUND, slot=replace(SLOT, database="other")), Kind.SLOT_FOREIGN, "SLOT_NAME"),
+        (replace(SOUND, slot=replace(SLOT, lost=True)), Kind.SLOT_INVALIDATED, "when_needed"),
+    ],
+)
+def test_a_fault_is_found_and_stops(installation: Installation, kind: Kind, remedy: str) -> None:
+    """Its remedy says what to do, with the statement where there is one (CD-3, CD-4)."""
+    (finding,) = check(installation)
+    assert finding.stops
+    assert finding.kind is kind
+    assert remedy in finding.remedy
+
+
+def test_a_table_too_many_in_the_publication_is_a_doubt() -> None:
+    """It costs the server work, but loses nothing."""
+    other = replace(TABLE, name=TableName("public", "other"))
+    (finding,) = check(replace(SOUND, published=(TABLE, other)))
+    assert not finding.stops
+    assert "public.other" in finding.message
+
+
+def test_a_table_without_order_is_a_doubt() -> None:
+    """REPLICA IDENTITY FULL without a key: a snapshot cut off begins it again."""
+    full = replace(TABLE, replica_identity=ReplicaIdentity.FULL, primary_key=())
+    (finding,) = check(replace(SOUND, published=(full,)))
+    assert (finding.kind, finding.stops) == (Kind.TABLE_KEY, False)
+
+
+def test_all_findings_come_at_once_those_that_stop_first() -> None:
+    """Nobody has to start ten times to learn of ten faults."""
+    other = replace(TABLE, name=TableName("public", "other"))
+    broken = replace(SOUND, published=(TABLE, other), server=replace(SERVER, wal_level="minimal", may_replicate=False))
+    findings = check(broken)
+    assert [finding.stops for finding in findings] == [True, True, False]
+
+
+def test_the_error_is_of_the_first_findings_kind() -> None:
+    """The policy decides by it; all the messages are in the text."""
+    findings = [Finding(Kind.WAL_LEVEL, "one", "r"), Finding(Kind.TABLE, "two", "r")]
+    error = PreflightError(findings)
+    assert (error.kind, str(error)) == (Kind.WAL_LEVEL, "one; two")

@@ -1,0 +1,61 @@
+"""Reading back from a topic's end finds our own last record, and how far a snapshot came, among whatever is there."""
+
+import orjson
+import pytest
+
+from cdc.capture import TableName
+from cdc.lsn import Lsn, Position
+from cdc.readback import Search, Tail
+
+SOURCE = b"7/db"
+ONE, TWO = TableName("public", "one"), TableName("public", "a.two")
+
+
+def streamed(lsn: int, source: bytes = SOURCE) -> dict[str, str | bytes | None]:
+    """Return the headers of a change."""
+    return {"cdc.position": Position(Lsn(lsn), 4).encode(), "cdc.source": source}
+
+
+def read(point: int, row: int, table: TableName, *key: str) -> dict[str, str | bytes | None]:
+    """Return the headers of a snapshot row."""
+    position = Position.of_snapshot_row(Lsn(point), row).encode()
+    place = orjson.dumps((table.schema, table.name, key))
+    return {"cdc.position": position, "cdc.source": SOURCE, "cdc.snapshot": place}
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [{}, {"cdc.position": b"0/8/4"}, streamed(8, b"8/db"), {**streamed(8), "cdc.position": b"?"}, {"x": None}],
+)
+def test_foreign_records_are_passed_over(foreign: dict[str, str | bytes | None]) -> None:
+    """What another program, or another database, wrote neither counts nor ends the search."""
+    tail = Tail()
+    assert Search(SOURCE).note(tail, foreign)
+    assert Search(SOURCE).note(tail, None)
+    assert tail.position is None
+
+
+def test_the_last_own_record_ends_the_search() -> None:
+    """One record is enough when no snapshot is under way."""
+    tail = Tail()
+    assert not Search(SOURCE).note(tail, list(streamed(24).items()))
+    assert tail.position == Position(Lsn(24), 4)
+
+
+def test_a_snapshot_is_searched_for_the_last_key_of_each_table() -> None:
+    """Behind the streamed records come the snapshot's rows, the last of each table first."""
+    tail = Tail()
+    search = Search(SOURCE, frozenset({ONE, TWO}), Position.of_snapshot_row(Lsn(16), 0))
+    assert search.note(tail, streamed(24))
+    assert search.note(tail, read(16, 9, TWO, "7", "b"))
+    assert search.note(tail, read(16, 8, TWO, "7", "a"))
+    assert not search.note(tail, read(16, 3, ONE, "z"))
+    assert tail == Tail(Position(Lsn(24), 4), {TWO: ("7", "b"), ONE: ("z",)})
+
+
+def test_an_older_snapshot_is_not_taken_for_this_one() -> None:
+    """What came before this snapshot's first row ends the search without counting."""
+    tail = Tail()
+    search = Search(SOURCE, frozenset({ONE}), Position.of_snapshot_row(Lsn(16), 0))
+    assert not search.note(tail, read(8, 5, ONE, "a"))
+    assert tail.covered == {}

@@ -1,0 +1,83 @@
+"""Settings come from the environment, and what would break a promise is refused with its name."""
+
+import pytest
+from pydantic import ValidationError
+
+from cdc.capture import TableName
+from cdc.settings import Settings, SnapshotMode, parse_tables
+
+REQUIRED = {"DATABASE_URL": "postgresql://u:hunter2@h/db", "KAFKA_BOOTSTRAP_SERVERS": "k:9092"}
+
+
+def settings(monkeypatch: pytest.MonkeyPatch, **given: str) -> Settings:
+    """Return the settings of an environment."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name, value in {**REQUIRED, **given}.items():
+        monkeypatch.setenv(name, value)
+    return Settings()
+
+
+def test_the_defaults_are_the_contract(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slot, publication, table and topic as the specification names them (CD-6, CD-7, CD-20)."""
+    made = settings(monkeypatch)
+    assert made.slot_name == "business_events_cdc_slot"
+    assert made.publication_name == "event_headers_debezium_publication"
+    assert made.cdc_tables == (TableName("public", "event_headers"),)
+    assert made.topic_of(made.cdc_tables[0]) == "raw-event-headers"
+    assert made.cdc_snapshot_mode is SnapshotMode.INITIAL
+
+
+def test_no_secret_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the settings nor their errors show the password."""
+    assert "hunter2" not in repr(settings(monkeypatch))
+    with pytest.raises(ValidationError) as caught:
+        settings(monkeypatch, SLOT_NAME="Not A Slot")
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["", "A", "with-dash", "x" * 60, "ü"])
+def test_a_slot_name_that_the_server_would_refuse_is_refused_first(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The two helper names made from it must fit as well."""
+    with pytest.raises(ValidationError, match="slot name"):
+        settings(monkeypatch, SLOT_NAME=name)
+
+
+@pytest.mark.parametrize(
+    "name", ["acks", "enable.idempotence", "partitioner", "transactional.id", "delivery.timeout.ms"]
+)
+def test_the_guarantees_cannot_be_set_away(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Every other librdkafka setting is the user's."""
+    with pytest.raises(ValidationError, match=name):
+        settings(monkeypatch, CDC_KAFKA_CONFIG=f'{{"{name}": "1"}}')
+    assert settings(monkeypatch, CDC_KAFKA_CONFIG='{"compression.type": "lz4"}').cdc_kafka_config
+
+
+def test_one_topic_or_one_for_each_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pattern in the topic's name separates the tables; without one they share it."""
+    tables = "public.a, sales.b"
+    shared = settings(monkeypatch, CDC_TABLES=tables, CDC_TOPIC="all")
+    assert [shared.topic_of(table) for table in shared.cdc_tables] == ["all", "all"]
+    apart = settings(monkeypatch, CDC_TABLES=tables, CDC_TOPIC="cdc.{schema}.{table}")
+    assert [apart.topic_of(table) for table in apart.cdc_tables] == ["cdc.public.a", "cdc.sales.b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "tables"),
+    [
+        ("public.event_headers", [("public", "event_headers")]),
+        (" a.b ,c.d", [("a", "b"), ("c", "d")]),
+        ('"My Schema"."my.table", a."b""c"', [("My Schema", "my.table"), ("a", 'b"c')]),
+        ("größe.列", [("größe", "列")]),
+    ],
+)
+def test_a_list_of_tables_is_read_as_sql_would(text: str, tables: list[tuple[str, str]]) -> None:
+    """Quotes take dots, commas, spaces and doubled quotes into a name."""
+    assert parse_tables(text) == tuple(TableName(*each) for each in tables)
+
+
+@pytest.mark.parametrize("text", ["", "headers", "a.b.c", "a.b c.d", 'a."b', ",", "a.b,a.b"])
+def test_what_is_no_list_of_tables_is_refused(text: str) -> None:
+    """A table is never guessed, dropped or taken twice."""
+    with pytest.raises(ValueError, match=r"expected schema\.table|listed twice"):
+        parse_tables(text)
