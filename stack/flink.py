@@ -1,5 +1,6 @@
 """Owns the embedded Flink session cluster: its configuration and its two processes. Facts: Flink 2.2 configuration."""
 
+import shutil
 import time
 from importlib import resources
 from importlib.util import find_spec
@@ -49,6 +50,11 @@ def checkpoints(state: State) -> Path:
     return state.flink / "checkpoints"
 
 
+def _uri(folder: Path) -> str:
+    """Return a folder as Flink reads it: its `Path` escapes by itself, and takes `%20` for three characters."""
+    return f"file://{folder}"
+
+
 def _configuration(settings: StackSettings, state: State) -> dict[str, object]:
     return {
         "jobmanager.rpc.address": HOST,
@@ -62,8 +68,8 @@ def _configuration(settings: StackSettings, state: State) -> dict[str, object]:
         "rest.port": settings.flink_port,
         "rest.flamegraph.enabled": True,
         "io.tmp.dirs": str(state.flink / "tmp"),
-        "execution.checkpointing.dir": checkpoints(state).as_uri(),
-        "execution.checkpointing.savepoint-dir": (state.flink / "savepoints").as_uri(),
+        "execution.checkpointing.dir": _uri(checkpoints(state)),
+        "execution.checkpointing.savepoint-dir": _uri(state.flink / "savepoints"),
         # Memory that fits a laptop; the sums are checked by Flink when the process starts.
         "jobmanager.memory.process.size": "1024m",
         "taskmanager.memory.framework.heap.size": "128m",
@@ -91,7 +97,8 @@ def _configuration(settings: StackSettings, state: State) -> dict[str, object]:
 
 
 def prepare(settings: StackSettings, state: State) -> None:
-    """Write the cluster's configuration."""
+    """Write the cluster's configuration; what a killed process left in its temporary folder goes."""
+    shutil.rmtree(state.flink / "tmp", ignore_errors=True)
     for folder in (state.flink / "conf", state.flink / "tmp", checkpoints(state)):
         folder.mkdir(parents=True, exist_ok=True)
     (state.flink / "conf" / "config.yaml").write_text(yaml.safe_dump(_configuration(settings, state)))
@@ -164,6 +171,9 @@ def services(settings: StackSettings, state: State) -> tuple[Service, Service]:
             "-XX:MaxMetaspaceSize=256m",
         ),
         ready=lambda: bool(overview()),
+        # A JobManager with a running job takes five seconds to leave and then gives up waiting (exit status 239, its
+        # own safeguard). What it knows is in the checkpoint taken before; a kill loses nothing more.
+        stop_signal="KILL",
         endpoint=settings.flink_url,
         class_data=archives[0],
     )

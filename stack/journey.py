@@ -64,7 +64,7 @@ class DemoResult:
         """Print one event's journey, the time of each hop over all events, and a count per topic."""
         console.print("\n[bold]One event, hop by hop[/]")
         for place, milliseconds, detail in self.first:
-            console.print(f"  {milliseconds:8.1f} ms  {place:<24} [dim]{detail}[/]")
+            console.print(f"  {milliseconds:8.1f} ms  {place:<24} [dim]{detail}[/]", soft_wrap=True)
         table = Table(title="\nMilliseconds from POST to …", title_justify="left", box=None, padding=(0, 3, 0, 2))
         table.add_column("hop")
         for heading in ("p50", "p99", "max"):

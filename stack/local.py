@@ -11,7 +11,7 @@ from threading import Event
 
 import psutil
 
-from stack import flink, java, kafka, maven, pipeline, postgres
+from stack import flink, java, kafka, maven, pipeline, postgres, restarts
 from stack.errors import StackError
 from stack.service import Service
 from stack.settings import StackSettings
@@ -24,6 +24,8 @@ _BUNDLES = ("kafka", "flink-kafka")
 
 _STARTUP_SECONDS = 120
 _SUPERVISOR_SECONDS = 15
+_START_TRIES = 4
+"""A service that died this often in its first start will not come up by waiting."""
 
 
 class LocalStack:
@@ -104,12 +106,18 @@ class LocalStack:
             if self.cancelled.wait(0.05):
                 raise StackError("The start was cancelled.", "Run the command again.")
             process = self.supervisor.processes().get(service.name)
-            if time.monotonic() > deadline or process is None:
-                raise StackError(
-                    f"{service.name} is not ready after {seconds:.0f} s"
-                    f" ({process.state if process else 'the supervisor is gone'}).\n{self.log_tail(service.name)}",
-                    f"See `headwater logs {service.name}`.",
-                )
+            if process is None:
+                reason = "the supervisor is gone"
+            elif restarts.read(self.state.starts).get(service.name, 0) > _START_TRIES:
+                reason = "it keeps dying"
+            elif time.monotonic() > deadline:
+                reason = f"{process.state} after {seconds:.0f} s"
+            else:
+                continue
+            raise StackError(
+                f"{service.name} is not ready: {reason}.\n{self.log_tail(service.name)}",
+                f"See `headwater logs {service.name}`.",
+            )
 
     def remember_classes(self) -> None:
         """Let each Java service write down its parsed classes, unless it did so before: later starts are quicker."""

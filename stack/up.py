@@ -32,7 +32,6 @@ def bring_up(stack: LocalStack, console: Console) -> None:
 
     Raises:
         StackError: A port is taken, an archive cannot be fetched, or a step fails.
-        KeyboardInterrupt: The user changed their mind.
     """
     check_ports(stack.settings)
     try:

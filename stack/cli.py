@@ -1,0 +1,205 @@
+"""Owns the commands of `headwater`: their options and what they print. The work is in the modules they call."""
+
+import json
+import logging
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from stack import sending
+from stack import status as status_report
+from stack.demo import run_demo
+from stack.errors import StackError
+from stack.local import HELPERS, SERVICES, LocalStack
+from stack.settings import StackSettings
+from stack.state import State
+from stack.up import bring_up
+
+app = typer.Typer(
+    help="Headwater: an event-driven change-data-capture pipeline on real, local parts.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+console = Console(stderr=True, highlight=False)
+
+_PIPE_WIDTH = 140
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
+
+
+def _stack() -> LocalStack:
+    """Return the running stack with the settings it was started with, or a stopped one with the present settings."""
+    present = StackSettings()
+    recorded = State(present.state_dir).load()
+    if recorded is not None and (running := LocalStack(recorded)).supervisor.alive:
+        return running
+    return LocalStack(present)
+
+
+@app.command()
+def up(
+    *,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Return once everything runs.")] = False,
+    wipe: Annotated[bool, typer.Option("--wipe", help="Delete all events and settings of this stack first.")] = False,
+) -> None:
+    """Start PostgreSQL, Kafka, Flink, the CDC engine and the producer API."""
+    settings = StackSettings()
+    stack = LocalStack(settings)
+    if stack.supervisor.alive:
+        if wipe:
+            raise StackError("The stack is running.", "Run `headwater down` before `headwater up --wipe`.")
+        console.print("The stack is already running; `headwater status` tells more.")
+        return
+    if wipe:
+        shutil.rmtree(stack.state.root, ignore_errors=True)
+    else:
+        stack.state.load()
+    stack.close()  # what a killed supervisor left behind
+    bring_up(stack, console)
+    _print_status(stack)
+    if detach:
+        return
+    console.print("\nPress Ctrl-C to stop; `headwater up -d` starts it in the background.")
+    try:
+        while stack.supervisor.alive:
+            time.sleep(1)
+    finally:
+        console.print("Stopping …")
+        stack.close()
+
+
+@app.command()
+def down() -> None:
+    """Stop the stack; its events, topics and positions stay for the next start."""
+    stack = _stack()
+    was_running = stack.supervisor.alive
+    stack.close()
+    console.print("Stopped." if was_running else "The stack was not running.")
+
+
+@app.command()
+def status(*, as_json: AsJson = False) -> None:
+    """Show every service, its restarts, the endpoints and the memory used."""
+    stack = _stack()
+    if as_json:
+        typer.echo(json.dumps(status_report.inspect(stack).as_dict()))
+    else:
+        _print_status(stack)
+
+
+@app.command()
+def logs(
+    service: Annotated[str, typer.Argument(help=f"One of {', '.join((*SERVICES, *HELPERS))}.")],
+    *,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on printing what is added.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", help="How many lines of the end.")] = 200,
+) -> None:
+    """Print the log of one service."""
+    stack = _stack()
+    if service not in stack.services():
+        raise StackError(f"There is no service {service!r}.", f"Take one of {', '.join((*SERVICES, *HELPERS))}.")
+    file = stack.log_file(service)
+    if not file.exists():
+        raise StackError(f"{service} has not written a log yet.", "Start the stack with `headwater up`.")
+    if follow:
+        subprocess.run(["tail", "-n", str(lines), "-F", str(file)], check=False)
+    else:
+        typer.echo(stack.log_tail(service, lines))
+
+
+@app.command()
+def send(
+    source: Annotated[str, typer.Argument(metavar="FILE|-", help="A JSON file with an event or an array.")],
+) -> None:
+    """Post an event, or an array of events, to the producer API of the running stack."""
+    text = sys.stdin.read() if source == "-" else _read(Path(source))
+    answer = sending.post(_stack().settings.producer_url, text)
+    typer.echo(json.dumps(answer.body, indent=2))
+    raise typer.Exit(0 if answer.accepted else 1)
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise StackError(
+            f"{file} cannot be read ({error}).", "Give the path of a JSON file, or - for standard input."
+        ) from error
+
+
+@app.command()
+def demo(
+    *,
+    as_json: AsJson = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the stack running afterwards.")] = False,
+    events: Annotated[int, typer.Option(min=1, help="How many events to send.")] = 200,
+    rate: Annotated[float, typer.Option(min=0.1, help="Events a second.")] = 20,
+) -> None:
+    """Send real events through the whole pipeline and show how they travel."""
+    stack = _stack()
+    started = not stack.supervisor.alive
+    if started:
+        stack.state.load()
+        stack.close()
+        bring_up(stack, console)
+    try:
+        result = run_demo(stack.settings, console, events=events, rate=rate)
+        if as_json:
+            typer.echo(json.dumps(result.as_dict()))
+        else:
+            result.show(_page())
+            if keep or not started:
+                _print_status(stack)
+    finally:
+        if started and not keep:
+            console.print("Stopping the stack …")
+            stack.close()
+    raise typer.Exit(0 if result.ok else 1)
+
+
+def _page() -> Console:
+    """Return standard output, wide enough that a table in a pipe is not cut."""
+    page = Console(highlight=False)
+    return page if page.is_terminal else Console(highlight=False, width=_PIPE_WIDTH)
+
+
+def _print_status(stack: LocalStack) -> None:
+    report = status_report.inspect(stack)
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for heading in ("service", "state", "pid", "restarts", "endpoint"):
+        table.add_column(heading)
+    for one in (*report.services, *report.helpers):
+        colour = "green" if one.state == "running" else "red" if one.state == "stopped" else "yellow"
+        table.add_row(
+            one.name, f"[{colour}]{one.state}[/]", str(one.pid or "-"), str(one.restarts), one.endpoint or "-"
+        )
+    out = _page()
+    out.print(table)
+    jobs = ", ".join(f"{job.name} {job.state}" for job in report.jobs if job.state != "CANCELED") or "no job"
+    out.print(f"stack {report.state}; {jobs}; {report.memory_bytes / 1e9:.2f} GB of memory")
+
+
+def run() -> int:
+    """Run the command that the arguments name; return the exit code, unless the library leaves by itself."""
+    # The stages log their events; a person at the terminal only wants to see what went wrong.
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    try:
+        app()
+    except StackError as error:
+        console.print(f"[red]Error:[/] {escape(error.problem)}")
+        console.print(escape(error.remedy))
+        return 1
+    return 0
