@@ -7,6 +7,7 @@ import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from threading import Barrier
 
 import structlog
 import uvicorn
@@ -35,7 +36,10 @@ def main() -> int:
     handler = partial(lambda_handler.answer_event, service.api, context=None, seconds=settings.request_seconds)
     # As many threads as connections are allowed, each with its own; they live as long as the process.
     threads = ThreadPoolExecutor(service.database.db_pool_max_size, thread_name_prefix="producer")
-    threads.submit(_warm, service)
+    warm = min(service.database.db_pool_min_size, service.database.db_pool_max_size)
+    together = Barrier(max(warm, 1))
+    for _ in range(warm):
+        threads.submit(_warm, service, together)
     server = uvicorn.Server(
         uvicorn.Config(
             application(handler, threads, settings.max_body_bytes),
@@ -67,9 +71,11 @@ def main() -> int:
     return 0
 
 
-def _warm(service: Service) -> None:
-    """Open one connection before the first request needs it; a database that is not there yet is no error."""
+def _warm(service: Service, together: Barrier) -> None:
+    """Open a thread's connection before the first request needs it; a database that is not there yet is no error."""
     try:
+        # Each waits for the others, or one quick thread would do it for all.
+        together.wait(service.settings.request_seconds)
         service.links.mine().connection(Deadline.after(service.settings.request_seconds))
     except Exception as error:  # noqa: BLE001 - only a head start is lost
         _log.warning("database_not_reached", error=service.links.mine().public_text(error))

@@ -151,6 +151,17 @@ def test_requests_at_once_share_the_allowed_connections(start: Any, producer: An
     assert producer.rows(query)[0][0] <= 3
 
 
+def test_connections_are_opened_at_the_start(start: Any, producer: Any) -> None:
+    """As many as are asked for, before any request (LC-4)."""
+    start(DB_POOL_MIN_SIZE="3").listening()
+    query = (
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'headwater' AND datname = current_database()"
+    )
+    for attempt in _soon:
+        with attempt:
+            assert producer.rows(query) == [(3,)]
+
+
 def test_a_request_under_way_is_answered_before_the_end(start: Any, database_url: str, producer: Any) -> None:
     """SIGTERM refuses new connections, lets the waiting insert finish, and exits with 0."""
     server = start().listening()
