@@ -35,14 +35,13 @@ class Admission:
         self._copied_fields = copied_fields
         self._validator = validator
 
-    def structure(self, parsed: Any, body: bytes, place: str = "") -> EventIn:
-        """Return a parsed document as typed input; `body` is the text it was parsed from.
+    def structure(self, parsed: Any, place: str = "") -> EventIn:
+        """Return a parsed document as typed input.
 
         Raises:
             StructureError: It is not an event; `place` precedes the reason.
         """
         try:
-            document.refuse_nul(body, parsed)
             return check_structure(parsed)
         except StructureError as error:
             if not place:

@@ -94,7 +94,7 @@ class Api:
     def _one(self, request: Request, deadline: Deadline) -> Answer:
         admission = self._admission()
         parsed = document.parse(request.body)
-        checked = admission.structure(parsed, request.body)
+        checked = admission.structure(parsed)
         event = admission.admit(checked, parsed, request.body.decode())
         try:
             stored = self._store.store(event, deadline)
@@ -112,7 +112,7 @@ class Api:
             return answers.too_many_events(len(parsed), self._settings.max_bulk_events)
         if not parsed:
             return answers.empty_array()
-        checked = [admission.structure(one, request.body, f"event {at}: ") for at, one in enumerate(parsed)]
+        checked = [admission.structure(one, f"event {at}: ") for at, one in enumerate(parsed)]
         texts = list(document.elements(request.body.decode()))
 
         done = 0

@@ -30,22 +30,20 @@ def parse(body: bytes) -> Any:
 
     Raises:
         NotJsonError: Not JSON, not UTF-8, a lone surrogate, or nested deeper than 1024 levels.
+        StructureError: JSON that PostgreSQL's text cannot hold.
     """
     try:
-        return orjson.loads(body)
+        parsed = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise NotJsonError(str(error)) from error
+    # U+0000 can only be spelled as an escape, so most bodies are cleared by this search. What it finds may also be an
+    # escaped backslash and five harmless characters.
+    if b"\\u0000" in body:
+        _refuse_nul(parsed)
+    return parsed
 
 
-def refuse_nul(body: bytes, parsed: Any) -> None:
-    r"""Refuse the one character that PostgreSQL's text cannot hold.
-
-    Raises:
-        StructureError: A key or text contains U+0000.
-    """
-    # JSON can only spell it as an escape, so most bodies are cleared by this search; the rest may mean `\\u0000`.
-    if b"\\u0000" not in body:
-        return
+def _refuse_nul(parsed: Any) -> None:
     pending = [parsed]
     while pending:
         match pending.pop():

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from structlog.testing import capture_logs
 
 import schemas
 
@@ -237,3 +238,30 @@ def test_health_asks_the_database(producer: Any) -> None:
     reply = producer.call("GET", "/health")
     assert (reply.status, reply.headers) == (200, HEADERS)
     assert reply.body == {"status": "healthy", "message": "Producer API is healthy", "database": "connected"}
+
+
+def test_a_fault_of_ours_is_a_500_that_tells_nothing(producer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The handler never raises; an array goes on without the event (EV-8, EV-34)."""
+    store = producer.service.api._store
+    real = store.store
+
+    def sometimes(event: Any, deadline: Any) -> Any:
+        if event.name == "bad":
+            message = f"a secret about {event.id}"
+            raise RuntimeError(message)
+        return real(event, deadline)
+
+    monkeypatch.setattr(store, "store", sometimes)
+    bad, good = _event(_entity("Car", "c"), eventName="bad"), _event(_entity("Car", "c"))
+    with capture_logs() as logs:
+        reply = producer.post(bad)
+        assert (reply.status, reply.headers) == (500, HEADERS)
+        assert reply.body == {
+            "error": "Internal Server Error",
+            "message": "An error occurred processing the request",
+            "status": 500,
+        }
+        assert producer.post_all([bad, good]).body["errors"] == ["Event 0: internal error"]
+    assert [(line["event"], line["error"]) for line in logs] == [("request_failed", "RuntimeError")] * 2
+    assert "sometimes" in logs[0]["at"]
+    assert "secret" not in str(logs)

@@ -24,7 +24,7 @@ Edit = Callable[[dict[str, Any]], object]
 def _admit(event: Any, copied: tuple[tuple[str, str], ...] = ()) -> Event:
     text = json.dumps(event)
     admission = Admission(NOW, copied)
-    return admission.admit(admission.structure(event, text.encode()), event, text)
+    return admission.admit(admission.structure(event), event, text)
 
 
 def _edited(edit: Edit) -> dict[str, Any]:

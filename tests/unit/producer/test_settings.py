@@ -1,6 +1,10 @@
 """Settings that cannot be used stop the start and say how to mend them (LC-4, FL-21)."""
 
+import logging
+from collections.abc import Iterator
+
 import pytest
+import structlog
 from pydantic import ValidationError
 
 from producer import logs
@@ -25,6 +29,18 @@ def test_a_copied_field_without_type_or_with_a_taken_name_is_refused(
         ProducerSettings()
 
 
+@pytest.fixture
+def _own_logging() -> Iterator[None]:
+    """Leave the logging of the session as it was."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    structlog.reset_defaults()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+@pytest.mark.usefixtures("_own_logging")
 def test_an_unknown_log_level_is_refused_with_the_known_ones() -> None:
     """Debug, info, warn and error are levels (LC-4)."""
     for level in ("debug", "info", "warn", "error"):
