@@ -14,7 +14,7 @@ MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob
 
 def test_imports_flow_one_way() -> None:
     """The contracts of import-linter in pyproject.toml hold."""
-    program = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
+    program = "import sys; from importlinter.cli import lint_imports as lint; sys.exit(lint(no_cache=True))"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -27,7 +27,9 @@ def test_a_module_is_small_and_says_what_it_owns(module: Path) -> None:
     assert ast.get_docstring(ast.parse(text)), "a module starts with what it owns"
 
 
-@pytest.mark.parametrize("test", sorted((ROOT / "tests").rglob("test_*.py")), ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "test", sorted((ROOT / "tests").rglob("test_*.py")), ids=lambda path: str(path.relative_to(ROOT))
+)
 def test_a_test_states_its_promise(test: Path) -> None:
     """Every test has a docstring, and none sleeps."""
     tree = ast.parse(test.read_text())
