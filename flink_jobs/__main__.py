@@ -1,0 +1,107 @@
+"""The commands of the Flink stage: `python -m flink_jobs submit|keep|sql|status|cancel`."""
+
+import json
+import logging
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from threading import Event
+from typing import Annotated
+
+import structlog
+import typer
+from pydantic import ValidationError
+
+from flink_jobs.filters import FilterError, load_filters
+from flink_jobs.keeper import Keeper
+from flink_jobs.plan import PlanError
+from flink_jobs.rest import FlinkError, FlinkRest
+from flink_jobs.settings import FlinkSettings
+from flink_jobs.sql import script, statements
+from flink_jobs.status import job_status
+from flink_jobs.submission import StoppedError, SubmissionError, Submitter
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Run the filters as one Flink job.")
+
+_Seconds = Annotated[float, typer.Option(min=0)]
+
+
+@app.command()
+def submit(wait_for_cluster: _Seconds = 0, timeout: _Seconds = 60) -> None:
+    """Submit the job of the current filters, and exit 0 once all of it runs.
+
+    A running job of the same filters is left alone; one of other filters makes room after a last checkpoint.
+    """
+    with _stage() as (settings, rest):
+        submitter = Submitter(settings, rest)
+        digest = submitter.prepare()
+        submitter.wait_for_cluster(wait_for_cluster)
+        job = submitter.replace(digest)
+        submitter.wait_until_running(job.id, timeout)
+        typer.echo(f"{job.name} runs as {job.id}")
+
+
+@app.command()
+def keep() -> None:
+    """Keep the job in the cluster until SIGTERM: submit it whenever it is missing, from its newest checkpoint."""
+    stop = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with _stage() as (settings, rest):
+        try:
+            Keeper(settings, rest, Submitter(settings, rest)).run(stop)
+        except StoppedError:
+            return
+
+
+@app.command()
+def sql() -> None:
+    """Print the SQL of the current filters."""
+    with _stage() as (settings, _):
+        filters = load_filters(settings.filters_file)
+        typer.echo(script(statements(filters, settings.places), settings.filters_file.name), nl=False)
+
+
+@app.command()
+def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Print the job's state, its newest checkpoint and how many records it could not read."""
+    with _stage() as (settings, rest):
+        found = asdict(job_status(settings, rest))
+    typer.echo(json.dumps(found) if as_json else "\n".join(f"{key}: {value}" for key, value in found.items()))
+
+
+@contextmanager
+def _stage() -> Iterator[tuple[FlinkSettings, FlinkRest]]:
+    """Give settings and cluster; a failure that a user can mend is told in a sentence, with status 1 or 2."""
+    try:
+        settings = FlinkSettings()
+    except ValidationError as error:
+        faults = (f"{str(each['loc'][0] if each['loc'] else '').upper()}: {each['msg']}" for each in error.errors())
+        sys.stderr.write("the Flink stage is not configured: " + "; ".join(faults) + "\n")
+        raise typer.Exit(2) from None
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.getLevelNamesMapping().get(settings.log_level.upper(), logging.INFO)
+        ),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    with FlinkRest(settings.flink_rest_url) as rest:
+        try:
+            yield settings, rest
+        except FilterError as error:
+            sys.stderr.write(f"{settings.filters_file}: {error}\n")
+            raise typer.Exit(1) from error
+        except (PlanError, FlinkError, SubmissionError) as error:
+            sys.stderr.write(f"{error}\n")
+            raise typer.Exit(1) from error
+
+
+if __name__ == "__main__":
+    app()

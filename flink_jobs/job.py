@@ -1,0 +1,133 @@
+"""Owns PyFlink: turns a blueprint into a plan. The only module that imports it; it runs in a process of its own.
+
+The JVM that PyFlink starts is needed for seconds, once for each change of the filters, and its memory goes with the
+process. Must never talk to the cluster. Facts: PyFlink 2.2 (`StreamTableEnvironment`, `attach_as_datastream`), Flink's
+`JobGraph`; Janino's `SimpleCompiler`, which Flink carries for the code it generates.
+"""
+
+import io
+import os
+import shutil
+import sys
+import zipfile
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from flink_jobs.plan import STAND_IN_CHECKPOINT, STAND_IN_JOB_ID, Blueprint, Plan, PlanError, PlanStore, parser_source
+from flink_jobs.predicates import identifier
+from flink_jobs.sql import Kind
+
+_JVM_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xmx512m"
+"""A compiler run of seconds: no optimising compiler, little memory."""
+
+
+def compile_plan(blueprint: Blueprint) -> Plan:
+    """Compile a blueprint in a JVM of PyFlink's.
+
+    Raises:
+        PlanError: There is no Java, or Flink refuses the SQL; the message has Flink's reason.
+    """
+    java = os.environ.get("JAVA_HOME")
+    if not (shutil.which("java", path=f"{java}/bin") if java else shutil.which("java")):
+        raise PlanError("no Java to plan with: set JAVA_HOME to a Java 17 or 21 runtime")
+    with TemporaryDirectory(prefix="headwater-plan-") as scratch:
+        # PyFlink reads these: how its JVM is started and where it logs; and that no Python worker is wanted.
+        os.environ |= {"JVM_ARGS": _JVM_OPTIONS, "FLINK_LOG_DIR": scratch, "_python_worker_execution_mode": "process"}
+        from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped] # noqa: PLC0415 - likewise
+        from pyflink.java_gateway import get_gateway  # noqa: PLC0415 - importing it is what needs Java
+
+        gateway = get_gateway()
+        try:
+            parser = _parser_jar(gateway.jvm)
+            jar = Path(scratch) / "parser.jar"
+            jar.write_bytes(parser)
+            fresh, restoring = _serialised(gateway.jvm, blueprint, [*blueprint.jars, str(jar)])
+        except Py4JJavaError as error:
+            raise PlanError(f"Flink refuses the job: {_root_cause(error.java_exception)}") from error
+        finally:
+            gateway.shutdown()
+    plan = Plan(blueprint.digest, blueprint.name, fresh, restoring, parser)
+    plan.render("0" * 32, None)
+    plan.render("0" * 32, "file:///checked")
+    return plan
+
+
+def _parser_jar(jvm: Any) -> bytes:
+    """Compile the record parser; equal source gives equal bytes."""
+    compiler = jvm.org.codehaus.janino.SimpleCompiler()
+    compiler.setSourceVersion(8)
+    compiler.setTargetVersion(8)
+    compiler.cook(parser_source())
+    classes = {str(name): bytes(body) for name, body in compiler.getBytecodes().items()}
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in sorted(classes):
+            archive.writestr(zipfile.ZipInfo(f"{name.replace('.', '/')}.class"), classes[name])
+    return buffer.getvalue()
+
+
+def _serialised(jvm: Any, blueprint: Blueprint, jars: list[str]) -> tuple[bytes, bytes]:
+    """Return the job without and with a checkpoint to start from, as the cluster's `POST /jobs` takes it."""
+    from pyflink.common import Configuration  # noqa: PLC0415 - see compile_plan
+    from pyflink.datastream import StreamExecutionEnvironment  # noqa: PLC0415
+    from pyflink.table import StreamTableEnvironment  # noqa: PLC0415
+
+    configuration = Configuration()
+    options = {**blueprint.configuration, "execution.target": "remote"}
+    options["pipeline.jars"] = ";".join(Path(jar).as_uri() for jar in jars)
+    for key, value in options.items():
+        configuration.set_string(key, value)
+    streams = StreamExecutionEnvironment.get_execution_environment(configuration)
+    tables = StreamTableEnvironment.create(streams)
+    inserts = tables.create_statement_set()
+    for statement in blueprint.statements:
+        match statement.kind:
+            case Kind.DEFINITION:
+                tables.execute_sql(statement.text)
+            case Kind.VIEW:
+                # As an object, not as text: text would be planned, and run, once for each insert that names it.
+                tables.create_temporary_view(identifier(statement.name), tables.sql_query(statement.text))
+            case Kind.INSERT:
+                inserts.add_insert_sql(statement.text)
+    inserts.attach_as_datastream()
+
+    flink = jvm.org.apache.flink
+    environment = streams._j_stream_execution_environment  # noqa: SLF001 - PyFlink hands the Java object out nowhere else
+    graph = flink.client.deployment.executors.PipelineExecutorUtils.getStreamGraph(
+        environment.getStreamGraph(False), environment.getConfiguration()
+    )
+    graph.setJobName(blueprint.name)
+    loader = jvm.java.lang.Thread.currentThread().getContextClassLoader()
+    job = graph.getJobGraph(loader, flink.api.common.JobID.fromHexString(STAND_IN_JOB_ID))
+    restore = flink.runtime.jobgraph.SavepointRestoreSettings
+    # State without a step that wants it is left behind: only a removed step can leave some, and offsets are committed
+    # to the group as well. The checkpoint stays ours (NO_CLAIM), so that it can serve again.
+    claim = flink.core.execution.RecoveryClaimMode.NO_CLAIM
+    bodies = []
+    for settings in (restore.none(), restore.forPath(STAND_IN_CHECKPOINT, True, claim)):
+        job.setSavepointRestoreSettings(settings)
+        bodies.append(bytes(flink.util.InstantiationUtil.serializeObject(job)))
+    return bodies[0], bodies[1]
+
+
+def _root_cause(exception: Any) -> str:
+    """Return the innermost message of a Java exception, which is the one that says what is wrong."""
+    while exception.getCause() is not None:
+        exception = exception.getCause()
+    return str(exception.getMessage() or exception.toString())
+
+
+def main() -> int:
+    """Compile the blueprint on standard input into the plan folder given as the argument."""
+    try:
+        plan = compile_plan(Blueprint.from_json(sys.stdin.read()))
+    except PlanError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    PlanStore(Path(sys.argv[1])).save(plan)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

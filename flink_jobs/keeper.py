@@ -1,0 +1,123 @@
+"""Owns the watch over the job: whenever it is missing from the session cluster, it is submitted again.
+
+A session cluster without high availability forgets its jobs with its JobManager. The keeper looks once a second, and
+hands the job over again from its newest complete checkpoint. It is safe to kill at any moment, and to run beside
+`submit`: see `submission`. A job that was cancelled or has finished was ended by somebody, and stays ended.
+"""
+
+import time
+from threading import Event
+
+import structlog
+
+from flink_jobs.checkpoints import remove_checkpoints
+from flink_jobs.filters import FilterError
+from flink_jobs.plan import PlanError
+from flink_jobs.rest import FlinkError, FlinkRest, FlinkUnreachableError, Job
+from flink_jobs.settings import FlinkSettings
+from flink_jobs.submission import Submitter
+
+_log = structlog.get_logger()
+
+_INTERVAL_SECONDS = 0.5
+_LONGEST_PAUSE_SECONDS = 60.0
+
+
+class Keeper:
+    """Keep the one job of these settings in the cluster.
+
+    Args:
+        settings: Cluster, broker, filters, folders.
+        rest: The cluster.
+        submitter: How the job gets there.
+    """
+
+    def __init__(self, settings: FlinkSettings, rest: FlinkRest, submitter: Submitter) -> None:
+        self._settings = settings
+        self._rest = rest
+        self._submitter = submitter
+        self._wanted: str | None = None
+        self._unusable: frozenset[str] = frozenset()
+        self._failures = 0
+        self._not_before = 0.0
+        self._told: tuple[str, str] | None = None
+        self._tidied: str | None = None
+
+    def run(self, stop: Event) -> None:
+        """Keep the job until `stop` is set.
+
+        Raises:
+            FilterError: The filter file is wrong and no earlier plan is kept.
+            PlanError: The job cannot be compiled and no earlier plan is kept.
+            StoppedError: `stop` was set while the plan was compiled.
+        """
+        self.choose(stop)
+        while not stop.is_set():
+            self.look()
+            stop.wait(_INTERVAL_SECONDS)
+
+    def choose(self, stop: Event) -> None:
+        """Decide what to submit when no job is there: the filters as they are now, or else the last good plan."""
+        try:
+            self._wanted = self._submitter.prepare(stop)
+        except (FilterError, PlanError) as error:
+            if self._submitter.plans.current is None:
+                raise
+            remedy = "correct the file and run `python -m flink_jobs submit`; until then the last good plan runs"
+            _log.error("filters_unusable", reason=str(error), remedy=remedy)
+
+    def look(self) -> None:
+        """Look once, and act; whatever the cluster answers, this returns."""
+        try:
+            sight = self._submitter.look()
+            if sight.alive is not None:
+                self._care_for(sight.alive)
+            elif sight.last is not None and sight.last[1] != "FAILED":
+                self._tell("job_ended", sight.last[1], remedy="run `python -m flink_jobs submit` to start it again")
+            elif time.monotonic() >= self._not_before:
+                self._bring_back(sight.last[0] if sight.last else None)
+        except FlinkUnreachableError as error:
+            self._tell("flink_unreachable", str(error))
+        except (FlinkError, PlanError) as error:
+            self._pause()
+            _log.error("submission_failed", reason=str(error), again_in=round(self._not_before - time.monotonic(), 1))
+
+    def _care_for(self, job: Job) -> None:
+        self._tell("job_seen", job.state, job=job.id)
+        # From now on only `submit` changes what runs: an edited file does not deploy itself.
+        self._wanted = None
+        if self._tidied != job.id and self._rest.newest_checkpoint(job.id) is not None:
+            # It has checkpoints of its own now; those of the jobs before it serve nobody.
+            others = {each.job_id for each in self._submitter.ledger.submissions()} - {job.id}
+            remove_checkpoints(self._settings.flink_checkpoint_dir, others)
+            self._tidied = job.id
+            self._failures, self._unusable = 0, frozenset()
+
+    def _bring_back(self, failed: str | None) -> None:
+        if failed is not None:
+            self._pause()
+            self._set_aside(failed)
+        digest = self._wanted or self._submitter.plans.current
+        if digest is None:
+            self._tell("no_plan", "", remedy="run `python -m flink_jobs submit`")
+            return
+        self._submitter.plans.make_current(digest)
+        self._submitter.submit_if_missing(digest, self._unusable)
+
+    def _set_aside(self, failed: str) -> None:
+        """Take a checkpoint for unusable when a job that started from it failed before it made one of its own."""
+        _log.error("job_failed", job=failed, reason=self._rest.failure(failed))
+        origin = self._submitter.ledger.find(failed)
+        if origin and origin.checkpoint and self._rest.newest_checkpoint(failed) is None:
+            _log.error("checkpoint_unusable", checkpoint=origin.checkpoint)
+            self._unusable |= {origin.checkpoint}
+
+    def _pause(self) -> None:
+        self._failures += 1
+        self._not_before = time.monotonic() + min(_LONGEST_PAUSE_SECONDS, 2.0 ** (self._failures - 1))
+
+    def _tell(self, event: str, detail: str, **fields: str) -> None:
+        """Log a finding when it is new, not twice a second."""
+        if self._told != (event, detail):
+            self._told = (event, detail)
+            _log.info(event, detail=detail, **fields)

@@ -1,0 +1,155 @@
+"""Owns the meaning of a filter in SQL: one boolean expression over the columns of the raw record.
+
+Every expression follows SQL's three values: a comparison with null is not true, so a null field matches only `isNull`
+(FL-13). Must never know tables, topics or connectors. Facts: FL-7, FL-9 to FL-15, FL-43, CD-118; functions as Flink
+2.2 has them (JSON_VALUE, REGEXP over Java's regular expressions, TRY_CAST).
+"""
+
+from datetime import datetime
+from decimal import Decimal
+
+from flink_jobs.columns import CAPTURE_TIME, Field
+from flink_jobs.conditions import (
+    NUMBER_DIGITS,
+    NUMBER_SCALE,
+    Condition,
+    Operator,
+    Scalar,
+    ValueType,
+    parse_instant,
+)
+from flink_jobs.filters import Filter, Logic
+
+_COMPARISONS = {
+    Operator.EQUALS: "=",
+    Operator.GREATER_THAN: ">",
+    Operator.LESS_THAN: "<",
+    Operator.GREATER_THAN_OR_EQUAL: ">=",
+    Operator.LESS_THAN_OR_EQUAL: "<=",
+}
+
+_INT64 = 2**63
+
+
+def identifier(name: str) -> str:
+    """Return a name as a quoted SQL identifier."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def text_literal(value: str) -> str:
+    """Return a text as an SQL literal; a quote is doubled, and nothing else has a meaning between quotes."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def filter_predicate(one: Filter) -> str:
+    """Return the whole predicate of a filter, ready to stand in a WHEN or WHERE.
+
+    A filter that names no `__op` takes inserted and snapshot rows only (FL-43). A header without an event type matches
+    nothing (CD-118), unless the filter asks for just that with `isNull`.
+    """
+    conditions = [condition_predicate(each) for each in one.conditions]
+    group = f" {one.condition_logic.value} ".join(conditions)
+    alone = one.condition_logic is Logic.AND or len(conditions) == 1
+    parts = [group if alone else f"({group})"]
+    if not _settles_event_type(one):
+        parts.append("TRIM(`event_type`) <> ''")
+    if all(each.target.column != "__op" for each in one.conditions):
+        parts.append("`__op` IN ('c', 'r')")
+    return " AND ".join(parts)
+
+
+def condition_predicate(condition: Condition) -> str:
+    """Return one condition as an SQL expression."""
+    reference = _reference(condition.target)
+    match condition.operator:
+        case Operator.IS_NULL:
+            return f"{reference} IS NULL"
+        case Operator.IS_NOT_NULL:
+            return f"{reference} IS NOT NULL"
+        case Operator.MATCHES:
+            # REGEXP looks for a part of the text; the anchors make it look at the whole, line breaks included.
+            pattern = text_literal(rf"\A(?:{condition.value})\z")
+            return f"REGEXP({reference}, {pattern})"
+    return _operand(condition.target, condition.value_type) + _comparison(condition)
+
+
+def _comparison(condition: Condition) -> str:
+    values = [_literal(each, condition.value_type) for each in condition.operands]
+    match condition.operator:
+        case Operator.IN:
+            return f" IN ({', '.join(values)})"
+        case Operator.NOT_IN:
+            return f" NOT IN ({', '.join(values)})"
+        case Operator.BETWEEN:
+            return f" BETWEEN {values[0]} AND {values[1]}"
+    return f" {_COMPARISONS[condition.operator]} {values[0]}"
+
+
+def _settles_event_type(one: Filter) -> bool:
+    """Tell whether the conditions alone decide what a blank event type does."""
+    about = [each for each in one.conditions if each.target == Field("event_type")]
+    if any(each.operator is Operator.IS_NULL for each in about):
+        return True
+    names = {Operator.EQUALS, Operator.IN}
+    return one.condition_logic is Logic.AND and any(
+        each.operator in names and all(str(value).strip(" ") for value in each.operands) for each in about
+    )
+
+
+def _reference(field: Field) -> str:
+    column = identifier(field.column)
+    return f"JSON_VALUE({column}, {text_literal('$' + field.path)})" if field.path else column
+
+
+def _operand(field: Field, kind: ValueType) -> str:
+    """Return the field as it is compared: text is cast to the type of the value, and what is none of it is null."""
+    text = _reference(field)
+    match kind:
+        case ValueType.STRING:
+            return text
+        case ValueType.NUMBER:
+            return text if field.is_number else f"TRY_CAST({text} AS DECIMAL({NUMBER_DIGITS}, {NUMBER_SCALE}))"
+        case ValueType.BOOLEAN:
+            return f"TRY_CAST({text} AS BOOLEAN)"
+        case ValueType.TIMESTAMP:
+            if field.is_number:
+                return f"CAST(TO_TIMESTAMP_LTZ({identifier(CAPTURE_TIME)}, 3) AS TIMESTAMP(6))"
+            return _instant(text)
+
+
+def _instant(text: str) -> str:
+    """Return ISO 8601 text as a timestamp in UTC.
+
+    Flink's own conversions drop microseconds and ignore the offset, so both are read by hand. The first pattern stands
+    for the whole text; anything that does not fit it is null.
+    """
+    offset = r"(Z|[+-]\d{2}:?\d{2})?"
+    date = rf"REGEXP_EXTRACT({text}, '^(\d{{4}}-\d{{2}}-\d{{2}})[T ]\d{{2}}:\d{{2}}:\d{{2}}(\.\d+)?{offset}$', 1)"
+    time = rf"REGEXP_EXTRACT({text}, '[T ](\d{{2}}:\d{{2}}:\d{{2}}(\.\d{{1,6}})?)', 1)"
+    hours = rf"CAST(REGEXP_EXTRACT({text}, '([+-]\d{{2}}):?\d{{2}}$', 1) AS INT)"
+    sign, digits = (rf"REGEXP_EXTRACT({text}, '{part}$', 1)" for part in (r"([+-])\d{2}:?\d{2}", r"[+-]\d{2}:?(\d{2})"))
+    ahead = f"COALESCE({hours} * 60 + CAST({sign} || {digits} AS INT), 0)"
+    return f"TIMESTAMPADD(MINUTE, -{ahead}, TRY_CAST({date} || ' ' || {time} AS TIMESTAMP(6)))"
+
+
+def _literal(value: Scalar, kind: ValueType) -> str:
+    match kind:
+        case ValueType.BOOLEAN:
+            return "TRUE" if value else "FALSE"
+        case ValueType.NUMBER:
+            return _number(Decimal(value))
+        case ValueType.TIMESTAMP:
+            return _timestamp(parse_instant(str(value)))
+        case ValueType.STRING:
+            return text_literal(str(value))
+
+
+def _number(value: Decimal) -> str:
+    """Return an exact numeric literal, never one with an exponent, which SQL reads as approximate."""
+    text = f"{value:f}"
+    # Beyond 64 bits SQL wants a point in the number.
+    return text if "." in text or abs(value) < _INT64 else f"{text}.0"
+
+
+def _timestamp(instant: datetime) -> str:
+    return f"TIMESTAMP '{instant.replace(tzinfo=None).isoformat(sep=' ', timespec='microseconds')}'"

@@ -1,0 +1,84 @@
+"""Owns what the Flink stage is told from outside: cluster, broker, filter file and where its own state lives."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, PositiveInt, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+import schemas
+from flink_jobs.sql import Places
+
+
+class FlinkSettings(BaseSettings):
+    """Read the environment of the Flink stage; each field is the variable of the same name in capitals.
+
+    Attributes:
+        flink_rest_url: The REST interface of the session cluster.
+        kafka_bootstrap_servers: The broker, as the cluster reaches it.
+        filters_file: The filter definitions.
+        flink_checkpoint_dir: The folder the cluster writes checkpoints to, which this process can read.
+        flink_plan_dir: Where compiled plans and the list of submitted jobs are kept; beside the checkpoints by default.
+        flink_connector_jars: Archives of the Kafka SQL connector, joined by the system's path separator.
+        flink_consumer_group: The group whose offsets are committed at each checkpoint.
+
+    Raises:
+        pydantic.ValidationError: A variable is missing or unreadable; the message names it.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    flink_rest_url: str = "http://127.0.0.1:8082"
+    kafka_bootstrap_servers: str
+    filters_file: Path = Field(default_factory=schemas.filters_path)
+    flink_checkpoint_dir: Path
+    flink_plan_dir: Path = Path()
+    flink_connector_jars: Annotated[tuple[Path, ...], NoDecode] = ()
+    flink_job_name: str = "headwater-filters"
+    flink_consumer_group: str = "headwater-filters"
+    flink_parallelism: PositiveInt = 2
+    flink_checkpoint_interval_seconds: Annotated[float, Field(gt=0)] = 10
+    cdc_topic: str = "raw-event-headers"
+    dead_letter_topic: str = "dlq-raw-event-headers"
+    topic_suffix: str = "-flink"
+    log_level: str = "info"
+
+    @field_validator("flink_connector_jars", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(Path(part) for part in value.split(os.pathsep) if part) if isinstance(value, str) else value
+
+    @field_validator("flink_connector_jars")
+    @classmethod
+    def _present(cls, jars: tuple[Path, ...]) -> tuple[Path, ...]:
+        for jar in jars:
+            if not jar.is_file():
+                message = f"FLINK_CONNECTOR_JARS names {jar}, which is no file; fetch the Kafka SQL connector first"
+                raise ValueError(message)
+        return tuple(jar.absolute() for jar in jars)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_plan_dir(cls, values: object) -> object:
+        if isinstance(values, dict) and values.get("flink_checkpoint_dir") and not values.get("flink_plan_dir"):
+            return {**values, "flink_plan_dir": Path(values["flink_checkpoint_dir"]).parent / "plans"}
+        return values
+
+    @model_validator(mode="after")
+    def _absolute(self) -> Self:
+        if not self.flink_checkpoint_dir.is_absolute():
+            message = "FLINK_CHECKPOINT_DIR must be absolute: the cluster has another working directory"
+            raise ValueError(message)
+        return self
+
+    @property
+    def places(self) -> Places:
+        """Return the broker, topics and group for the SQL."""
+        return Places(
+            bootstrap_servers=self.kafka_bootstrap_servers,
+            raw_topic=self.cdc_topic,
+            dead_letter_topic=self.dead_letter_topic,
+            group=self.flink_consumer_group,
+            suffix=self.topic_suffix,
+        )

@@ -1,0 +1,230 @@
+"""Owns the SQL of the job in Flink's own dialect (`local`): source, sinks and inserts, in that order (FL-44).
+
+The raw topic is read and parsed once; one Kafka writer takes every filtered topic, its name being a column of the row,
+so that a further filter costs one WHEN and no writer. What cannot be parsed goes to the dead-letter topic with its
+bytes. Must never run anything. Facts: FL-40 to FL-49, FL-55; options of the Kafka SQL connector 5.0.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum, auto
+from typing import Final
+
+from flink_jobs.columns import COLUMNS, TEXT_COLUMNS
+from flink_jobs.filters import Filter, FilterSet, Status
+from flink_jobs.predicates import filter_predicate, identifier, text_literal
+
+PARSER_CLASS: Final = "headwater.HeaderParser"
+_PARSER: Final = "parse_header"
+_BYTES: Final = "raw-event-headers-bytes"
+_HEADERS: Final = "raw-event-headers"
+_FILTERED: Final = "filtered-events"
+_DEAD: Final = "dead-letters"
+
+
+class Kind(Enum):
+    """Tell how a statement is run."""
+
+    DEFINITION = auto()
+    """A CREATE that runs at once."""
+    VIEW = auto()
+    """A query under a name; every insert shares one execution of it."""
+    INSERT = auto()
+    """A member of the one statement set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """Hold one statement; `text` has no semicolon, and for a view it is the query alone."""
+
+    kind: Kind
+    name: str
+    text: str
+
+    @property
+    def script(self) -> str:
+        """Return the statement as it stands in a script."""
+        head = f"CREATE TEMPORARY VIEW {identifier(self.name)} AS\n" if self.kind is Kind.VIEW else ""
+        return f"{head}{self.text};"
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Name the broker, the topics and the group that the job works with.
+
+    Attributes:
+        bootstrap_servers: Where the broker is.
+        raw_topic: What is read.
+        dead_letter_topic: Where records go that cannot be parsed.
+        group: The consumer group whose offsets are committed at each checkpoint.
+        suffix: Appended to the output topic of every filter, the mark of this processor (CD-24).
+    """
+
+    bootstrap_servers: str
+    raw_topic: str = "raw-event-headers"
+    dead_letter_topic: str = "dlq-raw-event-headers"
+    group: str = "headwater-filters"
+    suffix: str = "-flink"
+
+
+def statements(filters: FilterSet, places: Places) -> tuple[Statement, ...]:
+    """Return the job as statements; equal input gives equal text.
+
+    Filters that are disabled or gone have no part in it (FL-32).
+    """
+    active = [each for each in filters.filters if each.runs_on_flink]
+    topics = tuple(dict.fromkeys(each.output_topic + places.suffix for each in active))
+    routed = [_filtered_sink(topics, places)] if topics else []
+    routing = [_routing(active, places.suffix)] if topics else []
+    return (
+        _source(places),
+        Statement(
+            Kind.DEFINITION,
+            _PARSER,
+            f"CREATE TEMPORARY SYSTEM FUNCTION {_PARSER} AS {text_literal(PARSER_CLASS)} LANGUAGE JAVA",
+        ),
+        _headers(),
+        *routed,
+        _dead_letter_sink(places),
+        *routing,
+        _dead_letters(places),
+    )
+
+
+def script(parts: Sequence[Statement], source: str, now: datetime | None = None) -> str:
+    """Return the statements as one file; only its two header lines tell two runs apart (FL-55).
+
+    Args:
+        parts: The statements.
+        source: What they were made from, for the header.
+        now: The time for the header.
+    """
+    made = (now or datetime.now(UTC)).isoformat(timespec="seconds")
+    inserts = [part.script for part in parts if part.kind is Kind.INSERT]
+    others = [part.script for part in parts if part.kind is not Kind.INSERT]
+    together = "\n\n".join(("EXECUTE STATEMENT SET", "BEGIN", *inserts, "END;"))
+    head = f"-- Generated {made} from {_comment(source)}.\n-- Do not edit: change the filters and generate again."
+    return "\n\n".join((head, *others, together)) + "\n"
+
+
+def _comment(text: str) -> str:
+    """Return a text that cannot leave a one-line comment."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _options(options: dict[str, str]) -> str:
+    lines = ",\n".join(f"  {text_literal(key)} = {text_literal(value)}" for key, value in options.items())
+    return f"WITH (\n{lines}\n)"
+
+
+def _table(name: str, columns: Sequence[str], options: dict[str, str]) -> Statement:
+    body = ",\n".join(f"  {column}" for column in columns)
+    return Statement(Kind.DEFINITION, name, f"CREATE TABLE {identifier(name)} (\n{body}\n) {_options(options)}")
+
+
+def _kafka(places: Places, **topics: str) -> dict[str, str]:
+    return {
+        "connector": "kafka",
+        **{name.replace("_", "-"): value for name, value in topics.items()},
+        "properties.bootstrap.servers": places.bootstrap_servers,
+        "properties.security.protocol": "PLAINTEXT",
+    }
+
+
+def _formats(value: str) -> dict[str, str]:
+    return {
+        "key.format": "raw",
+        "key.fields": "key",
+        "value.format": value,
+        "value.fields-include": "EXCEPT_KEY",
+    }
+
+
+def _source(places: Places) -> Statement:
+    columns = ("`key` BYTES", "`value` BYTES", "`partition` INT METADATA VIRTUAL", "`offset` BIGINT METADATA VIRTUAL")
+    options = {
+        **_kafka(places, topic=places.raw_topic),
+        "properties.group.id": places.group,
+        # Used when there is no checkpoint: what the group has committed, and for a new group the beginning.
+        "scan.startup.mode": "group-offsets",
+        "properties.auto.offset.reset": "earliest",
+        "properties.allow.auto.create.topics": "false",
+        **_formats("raw"),
+    }
+    return _table(_BYTES, columns, options)
+
+
+def _headers() -> Statement:
+    origin = ", ".join(f"r.{identifier(name)}" for name in ("key", "value", "partition", "offset"))
+    parsed = ", ".join(f"h.{identifier(name)}" for name in (*COLUMNS, "fault"))
+    query = (
+        f"SELECT\n  {origin},\n  {parsed}\nFROM {identifier(_BYTES)} AS r\n"
+        f"CROSS JOIN LATERAL TABLE({_PARSER}(r.`value`)) AS h\n"
+        # A null value is a tombstone: it says that a header is gone, and routes nowhere (CD-48, CD-120).
+        "WHERE r.`value` IS NOT NULL"
+    )
+    return Statement(Kind.VIEW, _HEADERS, query)
+
+
+def _writing() -> dict[str, str]:
+    return {
+        "sink.delivery-guarantee": "at-least-once",
+        # Sent at once; under load, batches fill while earlier ones are on their way.
+        "properties.linger.ms": "0",
+        # A record of the broker's full size still fits with what this job adds to it.
+        "properties.max.request.size": "4194304",
+    }
+
+
+def _filtered_sink(topics: Sequence[str], places: Places) -> Statement:
+    columns = ("`key` BYTES", *(f"{identifier(name)} STRING" for name in TEXT_COLUMNS), "`topic` STRING METADATA")
+    # A pattern and not a list, because a list of one topic takes the column `topic` away.
+    pattern = "|".join(topic.replace(".", "[.]") for topic in topics)
+    return _table(_FILTERED, columns, {**_kafka(places, topic_pattern=pattern), **_formats("json"), **_writing()})
+
+
+def _dead_letter_sink(places: Places) -> Statement:
+    columns = ("`key` BYTES", "`value` BYTES", "`headers` MAP<STRING, BYTES> METADATA")
+    return _table(_DEAD, columns, {**_kafka(places, topic=places.dead_letter_topic), **_formats("raw"), **_writing()})
+
+
+def _routing(active: Sequence[Filter], suffix: str) -> Statement:
+    columns = ", ".join(identifier(name) for name in TEXT_COLUMNS)
+    return Statement(
+        Kind.INSERT,
+        _FILTERED,
+        f"INSERT INTO {identifier(_FILTERED)}\nSELECT CAST(`id` AS BYTES), {columns}, t.`topic`\n"
+        f"FROM {identifier(_HEADERS)}\nCROSS JOIN UNNEST(ARRAY[\n"
+        + ",\n".join(_arms(active, suffix))
+        + "\n]) AS t (`topic`)\nWHERE `fault` IS NULL AND t.`topic` IS NOT NULL",
+    )
+
+
+def _arms(active: Sequence[Filter], suffix: str) -> Iterator[str]:
+    """Yield one CASE for each topic; filters that share a topic have equal conditions (FL-16) and share the arm."""
+    by_topic: dict[str, list[Filter]] = {}
+    for each in active:
+        by_topic.setdefault(each.output_topic, []).append(each)
+    for topic, filters in by_topic.items():
+        names = "".join(f"  -- {_naming(each)}\n" for each in filters)
+        yield f"{names}  CASE WHEN {filter_predicate(filters[0])} THEN {text_literal(topic + suffix)} END"
+
+
+def _naming(one: Filter) -> str:
+    warning = "WARNING, deprecated: " if one.status is Status.DEPRECATED else ""
+    return f"{warning}{one.id}, {_comment(one.name)}"
+
+
+def _dead_letters(places: Places) -> Statement:
+    text = "CAST(CAST({} AS STRING) AS BYTES)"
+    headers = {
+        "dlq-reason": "CAST(`fault` AS BYTES)",
+        "dlq-topic": f"CAST({text_literal(places.raw_topic)} AS BYTES)",
+        "dlq-partition": text.format("`partition`"),
+        "dlq-offset": text.format("`offset`"),
+    }
+    pairs = ", ".join(f"{text_literal(name)}, {value}" for name, value in headers.items())
+    query = f"SELECT `key`, `value`, MAP[{pairs}]\nFROM {identifier(_HEADERS)}\nWHERE `fault` IS NOT NULL"
+    return Statement(Kind.INSERT, _DEAD, f"INSERT INTO {identifier(_DEAD)}\n{query}")
