@@ -15,7 +15,7 @@ import structlog
 from psycopg.pq import TransactionStatus
 
 from database.address import Address
-from database.failures import mask, public_text
+from database.failures import public_text
 from database.retry import Deadline
 from database.settings import DatabaseSettings
 
@@ -58,10 +58,6 @@ class Link:
     def public_text(self, error: BaseException) -> str:
         """Return one line about a failure, with the secrets of this address masked."""
         return public_text(error, self._address.secrets())
-
-    def mask(self, text: str) -> str:
-        """Return the text with the secrets of this address masked."""
-        return mask(text, self._address.secrets())
 
     def _open(self, deadline: Deadline) -> Connection:
         # libpq reads whole seconds, and takes less than two for two.

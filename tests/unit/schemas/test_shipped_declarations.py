@@ -99,6 +99,14 @@ def test_the_filter_schema_reads_the_form_of_the_service_api() -> None:
     Draft202012Validator(schemas.filter_file_schema()).validate({"version": 1, "filters": [api]})
 
 
+def test_each_entity_type_has_its_schema() -> None:
+    """The names lead to the schemas, and there is none besides (EV-104)."""
+    for entity_type, name in schemas.ENTITY_SCHEMAS.items():
+        assert schemas.json_schema("v1", "entity", name)["title"] == entity_type
+    header = schemas.json_schema("v1", "entity", "entity-header")
+    assert set(header["properties"]["entityType"]["enum"]) == set(schemas.ENTITY_SCHEMAS)
+
+
 def test_an_unknown_schema_is_an_error_that_lists_the_known_ones() -> None:
     """The loader names what there is."""
     with pytest.raises(LookupError, match=r"there are: .*v1/entity/car\.json"):
