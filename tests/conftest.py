@@ -1,8 +1,10 @@
 """Session fixtures on the real embedded parts: PostgreSQL, Kafka and Flink, started once on free ports."""
 
 import socket
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from uuid import uuid4
 
 import psycopg
@@ -23,11 +25,22 @@ def free_ports(count: int) -> list[int]:
 
 
 @pytest.fixture(scope="session")
-def stack_settings(tmp_path_factory: pytest.TempPathFactory) -> StackSettings:
+def state_folder() -> Iterator[Path]:
+    """A folder for services, apart from pytest's own.
+
+    When another run starts, pytest closes the parent of that to other accounts, and PostgreSQL, which root lends an
+    account, would lose its data folder.
+    """
+    with tempfile.TemporaryDirectory(prefix="headwater-tests-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def stack_settings(state_folder: Path) -> StackSettings:
     """Settings of the session's own stack: a folder of its own and free ports."""
     names = [name for name in StackSettings.model_fields if name.endswith("_port")]
     ports = dict(zip(names, free_ports(len(names)), strict=True))
-    return StackSettings(state_dir=tmp_path_factory.mktemp("stack") / "state", **ports)
+    return StackSettings(state_dir=state_folder / "session", **ports)
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -30,15 +31,15 @@ def _environment(folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def stack_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def stack_environment(state_folder: Path) -> dict[str, str]:
     """Environment of the session's stack: free ports, and a folder whose path holds spaces."""
-    return _environment(tmp_path_factory.mktemp("a path with spaces") / "state")
+    return _environment(state_folder / "a path with spaces" / "state")
 
 
 @pytest.fixture
-def fresh_environment(tmp_path: Path) -> dict[str, str]:
+def fresh_environment(state_folder: Path) -> dict[str, str]:
     """Environment of a stack that was never started, with free ports of its own."""
-    return _environment(tmp_path / "state")
+    return _environment(state_folder / uuid4().hex)
 
 
 @pytest.fixture(scope="session")
