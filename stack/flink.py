@@ -188,7 +188,8 @@ def services(settings: StackSettings, state: State) -> tuple[Service, Service]:
             "-XX:MaxDirectMemorySize=160m",
             "-XX:MaxMetaspaceSize=192m",
         ),
-        ready=lambda: overview().get("taskmanagers", 0) > 0,
+        # A TaskManager is listed a moment before the slots it offers are.
+        ready=lambda: overview().get("slots-total", 0) > 0,
         class_data=archives[1],
     )
     return jobmanager, taskmanager
