@@ -66,7 +66,7 @@ def create_slot(session: Session) -> None:
         StopRequested: The engine is to stop; the next start goes on from here.
     """
     slot = session.settings.slot_name
-    with closing(connect(session.url, raw_text=True)) as reader:
+    with closing(connect(session.url)) as reader:
         if not try_lock(reader, slot):
             raise DatabaseError(Kind.SLOT_ACTIVE, f"another engine takes the snapshot of slot {slot}")
         if read_slot(reader, slot) is not None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import psycopg
 from psycopg import Connection, conninfo
+from psycopg.abc import AdaptContext
 from psycopg.postgres import types
 from psycopg.types.string import TextLoader
 
@@ -61,13 +62,12 @@ _BY_TEXT: Final[Mapping[str, Kind]] = {
 _TEXT_DECIDES: Final = frozenset({"55000", "42704", "53300"})
 
 
-def connect(url: str, *, replication: bool = False, raw_text: bool = False) -> Connection[tuple[Any, ...]]:
+def connect(url: str, *, replication: bool = False) -> Connection[tuple[Any, ...]]:
     """Connect with the engine's session settings, in autocommit.
 
     Args:
         url: A PostgreSQL connection string or URI; its own `options` are kept.
         replication: Open a walsender session of that database, which takes replication commands.
-        raw_text: Hand out every column as PostgreSQL's text, whatever its type.
 
     Raises:
         DatabaseError: No connection; the text names host and database, never the password.
@@ -84,13 +84,15 @@ def connect(url: str, *, replication: bool = False, raw_text: bool = False) -> C
         extra["options"] = f"{given.get('options') or ''} {options}".strip()
         extra.setdefault("connect_timeout", given.get("connect_timeout", _CONNECT_TIMEOUT_S))
         extra.setdefault("application_name", given.get("application_name", "headwater-cdc"))
-        connection = psycopg.connect(url, autocommit=True, **extra)
-    if raw_text:
-        for info in types:
-            connection.adapters.register_loader(info.oid, TextLoader)
-            if info.array_oid:
-                connection.adapters.register_loader(info.array_oid, TextLoader)
-    return connection
+        return psycopg.connect(url, autocommit=True, **extra)
+
+
+def hand_out_texts(cursor: AdaptContext) -> None:
+    """Let a cursor give every column as PostgreSQL's text, whatever its type: as the stream does."""
+    for info in types:
+        cursor.adapters.register_loader(info.oid, TextLoader)
+        if info.array_oid:
+            cursor.adapters.register_loader(info.array_oid, TextLoader)
 
 
 @contextmanager

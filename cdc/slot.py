@@ -89,7 +89,7 @@ def publication_exists(connection: Connection[Any], name: str) -> bool:
         DatabaseError: The connection is lost.
     """
     with translated():
-        return connection.execute("SELECT FROM pg_publication WHERE pubname = %s", (name,)).fetchone() is not None
+        return connection.execute("SELECT 1 FROM pg_publication WHERE pubname = %s", (name,)).fetchone() is not None
 
 
 def publication_sql(name: str, tables: Iterable[TableName]) -> str:

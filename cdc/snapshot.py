@@ -25,7 +25,7 @@ from cdc.ledger import Ledger, Limits
 from cdc.lsn import Lsn, Position, format_lsn
 from cdc.pgoutput.messages import Row
 from cdc.positions import partition_of
-from cdc.postgres import translated
+from cdc.postgres import hand_out_texts, translated
 from cdc.records import TopicName
 from cdc.relay import Sink
 
@@ -142,7 +142,7 @@ def read_rows(connection: Connection[Any], table: Table, boundaries: Sequence[Ke
     """Read a table in the order of its key, in fetches of about a megabyte.
 
     Args:
-        connection: In the transaction of the snapshot, with raw texts.
+        connection: In the transaction of the snapshot.
         table: The table; its published columns and its row filter are the publication's.
         boundaries: Keys to compare each row with. The server compares, because only it knows its collations.
 
@@ -169,6 +169,7 @@ def read_rows(connection: Connection[Any], table: Table, boundaries: Sequence[Ke
         query = sql.SQL("{} ORDER BY {}").format(query, key)
     width, count = len(columns), _FIRST_FETCH
     with translated(), connection.cursor("cdc_snapshot") as cursor:
+        hand_out_texts(cursor)
         cursor.execute(query, [text for boundary in boundaries for text in boundary])
         while rows := cursor.fetchmany(count):
             for row in rows:

@@ -1,0 +1,356 @@
+"""What the integration tests of the engine share: servers to restart, topics of their own, engine processes."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+from psycopg import sql
+
+import schemas
+from stack import postgres as embedded
+
+PARTITIONS = 6
+VERSIONS: Mapping[str, Path] = {"18": embedded.BINARIES, "15": Path("/usr/lib/postgresql/15/bin")}
+
+_PAUSE = threading.Event()
+
+
+def eventually(condition: Callable[[], Any], what: str, seconds: float = 30) -> Any:
+    """Return what the condition gives once it is true; fail after so many seconds."""
+    for _ in range(int(seconds / 0.02)):
+        if found := condition():
+            return found
+        _PAUSE.wait(0.02)
+    return pytest.fail(f"not within {seconds} s: {what}")
+
+
+class Server:
+    """A PostgreSQL server of the tests' own: it may be stopped, killed and frozen."""
+
+    def __init__(self, binaries: Path, port: int) -> None:
+        self._binaries = binaries
+        self._port = port
+        self._user = embedded.account()
+        self._folder = Path(tempfile.mkdtemp(prefix="cdc-pg-"))
+        self._process: subprocess.Popen[bytes] | None = None
+        if self._user is not None:
+            shutil.chown(self._folder, self._user, self._user)
+        self._run(
+            "initdb", "-D", self._folder / "data", "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--no-sync"
+        )
+
+    def _run(self, program: str, *arguments: str | Path) -> None:
+        command = [self._binaries / program, *arguments]
+        subprocess.run(command, user=self._user, cwd="/", check=True, capture_output=True)
+
+    def dsn(self, database: str) -> str:
+        """Return the URI of a database."""
+        return f"postgresql://postgres@127.0.0.1:{self._port}/{database}"
+
+    def start(self) -> None:
+        """Start and wait until it answers."""
+        given = {
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": "",
+            "wal_level": "logical",
+            "max_replication_slots": "10",
+            "max_wal_senders": "10",
+            "fsync": "off",
+            "shared_buffers": "32MB",
+            "autovacuum": "off",
+        }
+        options = [part for name, value in given.items() for part in ("-c", f"{name}={value}")]
+        command = [self._binaries / "postgres", "-D", self._folder / "data", "-p", str(self._port), *options]
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(command, user=self._user, cwd="/", stdout=log, stderr=log)
+        eventually(self._answers, "PostgreSQL answers")
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> None:
+        """Stop: SIGINT fast, SIGQUIT as by a crash."""
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait(30)
+            self._process = None
+
+    def remove(self) -> None:
+        """Stop and delete the data."""
+        self.stop(signal.SIGQUIT)
+        shutil.rmtree(self._folder)
+
+    def _answers(self) -> bool:
+        try:
+            psycopg.connect(self.dsn("postgres"), connect_timeout=2).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+
+@dataclass
+class Database:
+    """A database with the shipped schema, and one connection to write with."""
+
+    url: str
+    connection: psycopg.Connection[Any]
+
+    def run(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        """Execute a statement and return its rows, if it has any."""
+        cursor = self.connection.execute(statement.encode(), values or None)
+        return cursor.fetchall() if cursor.description else []
+
+    def insert(self, *ids: str, data: str = "{}", connection: psycopg.Connection[Any] | None = None) -> None:
+        """Insert events with their headers, in one transaction."""
+        connection = connection or self.connection
+        with connection.transaction(), connection.cursor() as cursor:
+            for table, column in (("business_events", "event_data"), ("event_headers", "header_data")):
+                cursor.executemany(
+                    sql.SQL(
+                        "INSERT INTO {} (id, event_name, event_type, created_date, saved_date, {})"
+                        " VALUES (%s, 'Car Created', 'CarCreated', now(), now(), %s)"
+                    ).format(sql.Identifier(table), sql.Identifier(column)),
+                    [(each, data) for each in ids],
+                )
+
+    def confirmed(self, slot: str) -> int:
+        """Return the LSN that a slot has confirmed."""
+        statement = "SELECT confirmed_flush_lsn - '0/0'::pg_lsn FROM pg_replication_slots WHERE slot_name = %s"
+        return int(self.run(statement, slot)[0][0])
+
+    def wal_end(self) -> int:
+        """Return the end of the write-ahead log."""
+        return int(self.run("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn")[0][0])
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A record as a topic holds it."""
+
+    partition: int
+    key: str
+    fields: dict[str, Any] | None
+    headers: dict[str, bytes]
+    value: bytes | None
+
+    @property
+    def operation(self) -> str:
+        """`c`, `u`, `d`, `r`, or `tombstone`."""
+        return "tombstone" if self.fields is None else str(self.fields["__op"])
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A topic of the test's own."""
+
+    name: str
+    bootstrap: str
+    partitions: int = PARTITIONS
+
+    def records(self) -> list[Stored]:
+        """Return everything the topic holds now, each partition in order."""
+        consumer = Consumer({
+            "bootstrap.servers": self.bootstrap,
+            "group.id": uuid4().hex,
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": 10,
+        })  # fmt: skip
+        places = [TopicPartition(self.name, number, 0) for number in range(self.partitions)]
+        consumer.assign(places)
+        found, left = [], set(range(self.partitions))
+        while left:
+            message = consumer.poll(10)
+            assert message is not None, "the broker does not answer"
+            if message.error() is not None:
+                left.discard(message.partition())
+                continue
+            value = message.value()
+            headers = {name: bytes(content) for name, content in message.headers() or ()}
+            key = json.loads(message.key()).get("id", message.key().decode())
+            fields = None if value is None else json.loads(value)
+            found.append(Stored(message.partition(), key, fields, headers, value))
+        consumer.close()
+        return found
+
+    def of(self, key: str) -> list[Stored]:
+        """Return the records of one key, in order."""
+        return [record for record in self.records() if record.key == key]
+
+
+@dataclass
+class EngineProcess:
+    """A `python -m cdc`, with its log."""
+
+    process: subprocess.Popen[str]
+    log: list[dict[str, Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            try:
+                self.log.append(json.loads(line))
+            except ValueError:
+                self.log.append({"event": "not_json", "text": line})
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """Return the log's events of a name."""
+        return [line for line in list(self.log) if line["event"] == name]
+
+    def wait_for(self, name: str, seconds: float = 30, count: int = 1) -> dict[str, Any]:
+        """Wait until the log has an event so many times."""
+
+        def there() -> bool:
+            return len(self.events(name)) >= count or self.process.poll() is not None
+
+        try:
+            eventually(there, f"the log says {name}", seconds)
+        finally:
+            assert len(self.events(name)) >= count, self.log
+        return self.events(name)[count - 1]
+
+    def kill(self) -> None:
+        """End it as the kernel does when memory is short."""
+        self.process.kill()
+        self.process.wait(10)
+
+    def stop(self) -> int:
+        """End it in order; return its exit code."""
+        self.process.terminate()
+        return self.exit_code()
+
+    def exit_code(self, seconds: float = 30) -> int:
+        """Wait for its end; return its exit code."""
+        code = self.process.wait(seconds)
+        self._reader.join(5)
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+        return code
+
+
+Launch = Callable[..., EngineProcess]
+
+
+@pytest.fixture(scope="session")
+def wait_until() -> Callable[..., Any]:
+    """The bounded wait."""
+    return eventually
+
+
+@pytest.fixture(scope="session", params=list(VERSIONS))
+def server(request: pytest.FixtureRequest, stack_settings: Any) -> Iterator[Server]:
+    """A server of each PostgreSQL version of this machine."""
+    binaries = VERSIONS[request.param]
+    if not (binaries / "postgres").exists():
+        pytest.skip(f"PostgreSQL {request.param} is not in {binaries}")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    made = Server(binaries, port)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.remove()
+
+
+@pytest.fixture
+def database(server: Server) -> Iterator[Database]:
+    """A fresh database with the shipped tables and publication; its slots go with it."""
+    name = f"cdc_{uuid4().hex[:12]}"
+    with psycopg.connect(server.dsn("postgres"), autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    with psycopg.connect(server.dsn(name), autocommit=True) as connection:
+        connection.execute(schemas.postgres_sql().encode())
+        yield Database(server.dsn(name), connection)
+    with psycopg.connect(server.dsn("postgres"), autocommit=True) as admin:
+        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+        statement = "SELECT slot_name FROM pg_replication_slots WHERE database = %s AND NOT temporary"
+
+        def dropped() -> bool:
+            try:
+                for (slot,) in admin.execute(statement, (name,)).fetchall():
+                    admin.execute("SELECT pg_drop_replication_slot(%s)", (slot,))
+            except psycopg.errors.ObjectInUse:
+                return False
+            return True
+
+        eventually(dropped, "the slots are free")
+        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def new_topic(kafka_bootstrap: str) -> Iterator[Callable[..., Topic]]:
+    """A maker of topics, deleted after the test."""
+    admin, names = AdminClient({"bootstrap.servers": kafka_bootstrap}), []
+
+    def make(partitions: int = PARTITIONS, **config: str) -> Topic:
+        name = f"cdc-{uuid4().hex[:12]}"
+        given = {key.replace("_", "."): value for key, value in config.items()}
+        admin.create_topics([NewTopic(name, partitions, 1, config=given)])[name].result(30)
+        names.append(name)
+        return Topic(name, kafka_bootstrap, partitions)
+
+    yield make
+    if names:
+        for done in admin.delete_topics(names).values():
+            done.result(30)
+
+
+@pytest.fixture
+def topic(new_topic: Callable[..., Topic]) -> Topic:
+    """One topic of six partitions."""
+    return new_topic()
+
+
+@pytest.fixture
+def launch(database: Database, topic: Topic) -> Iterator[Launch]:
+    """A starter of engines on the test's database and topic; what still runs at the end is killed."""
+    started: list[EngineProcess] = []
+
+    def start(**environment: str) -> EngineProcess:
+        given = {
+            "DATABASE_URL": database.url,
+            "KAFKA_BOOTSTRAP_SERVERS": topic.bootstrap,
+            "CDC_TOPIC": topic.name,
+            "SLOT_NAME": f"s_{database.url[-12:]}",
+            "CDC_CONFIRM_SECONDS": "0.05",
+            **environment,
+        }
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cdc"],
+            env={**os.environ, **given},
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).resolve().parents[3],
+        )
+        started.append(EngineProcess(process))
+        return started[-1]
+
+    yield start
+    for engine in started:
+        if engine.process.poll() is None:
+            engine.kill()
+        if engine.process.stderr is not None and not engine.process.stderr.closed:
+            engine.exit_code()
+
+
+@pytest.fixture
+def slot(database: Database) -> str:
+    """The name of the slot that launched engines use."""
+    return f"s_{database.url[-12:]}"
