@@ -1,0 +1,86 @@
+"""The command line: what it prints and how it ends."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+from typer.testing import CliRunner
+
+import schemas
+from flink_jobs.__main__ import app
+from flink_jobs.settings import FlinkSettings
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """The variables that have no default; the command's logging ends with the test."""
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "broker:9092")
+    monkeypatch.setenv("FLINK_CHECKPOINT_DIR", str(tmp_path / "flink" / "checkpoints"))
+    monkeypatch.setenv("FLINK_REST_URL", "http://127.0.0.1:9")
+    yield
+    structlog.reset_defaults()
+
+
+def test_sql_is_printed() -> None:
+    """The script goes to standard output, and only it (FL-56)."""
+    result = CliRunner().invoke(app, ["sql"])
+    assert result.exit_code == 0
+    assert result.stdout.startswith("-- Generated ")
+    assert result.stdout.endswith("END;\n")
+
+
+def test_a_wrong_filter_is_an_error_of_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The file and the JSON path of the fault, status 1."""
+    file = tmp_path / "filters.json"
+    body = json.loads(schemas.filters_path().read_text())
+    body["filters"][2]["conditions"][0]["field"] = "no_such_column"
+    file.write_text(json.dumps(body))
+    monkeypatch.setenv("FILTERS_FILE", str(file))
+    result = CliRunner().invoke(app, ["sql"])
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"{file}: $.filters[2].conditions[0]: unknown column 'no_such_column'")
+
+
+def test_a_cluster_that_does_not_answer_is_told_by_its_address() -> None:
+    """Status 1 and a question that helps."""
+    result = CliRunner().invoke(app, ["status", "--json"])
+    assert result.exit_code == 1
+    assert result.stderr == "no answer from Flink at http://127.0.0.1:9; is the cluster up?\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("KAFKA_BOOTSTRAP_SERVERS", "", "KAFKA_BOOTSTRAP_SERVERS"),
+        ("FLINK_CHECKPOINT_DIR", "relative/path", "must be absolute"),
+        ("FLINK_CONNECTOR_JARS", "/no/such.jar", "which is no file"),
+        ("FLINK_PARALLELISM", "none", "FLINK_PARALLELISM"),
+    ],
+)
+def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str) -> None:
+    """Status 2 and the variable, before anything is done."""
+    monkeypatch.setenv(name, value)
+    result = CliRunner().invoke(app, ["keep"])
+    assert result.exit_code == 2
+    assert told in result.stderr
+
+
+def test_settings_have_the_defaults_of_the_contract(tmp_path: Path) -> None:
+    """Topics, group and the place of the plans follow from the rest (CD-20, CD-24, CD-28)."""
+    settings = FlinkSettings()
+    assert settings.places.raw_topic == "raw-event-headers"
+    assert settings.places.dead_letter_topic == "dlq-raw-event-headers"
+    assert settings.places.suffix == "-flink"
+    assert settings.flink_plan_dir == tmp_path / "flink" / "plans"
+    assert settings.filters_file == schemas.filters_path()
+
+
+def test_jars_are_joined_as_on_a_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """With the separator of the system."""
+    jars = [tmp_path / name for name in ("a.jar", "b.jar")]
+    for jar in jars:
+        jar.touch()
+    monkeypatch.setenv("FLINK_CONNECTOR_JARS", ":".join(map(str, jars)))
+    assert FlinkSettings().flink_connector_jars == tuple(jars)
