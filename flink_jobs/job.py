@@ -119,11 +119,11 @@ def _root_cause(exception: Any) -> str:
 
 
 def main() -> int:
-    """Compile the blueprint on standard input into the plan folder given as the argument."""
+    """Compile the blueprint on standard input into the plan folder given as the argument; tell a refusal on output."""
     try:
         plan = compile_plan(Blueprint.from_json(sys.stdin.read()))
     except PlanError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stdout.write(f"{error}\n")
         return 1
     PlanStore(Path(sys.argv[1])).save(plan)
     return 0

@@ -29,6 +29,7 @@ _COMPARISONS = {
 }
 
 _INT64 = 2**63
+_DECIMAL = f"DECIMAL({NUMBER_DIGITS}, {NUMBER_SCALE})"
 
 
 def identifier(name: str) -> str:
@@ -108,7 +109,7 @@ def _operand(field: Field, kind: ValueType) -> str:
         case ValueType.STRING:
             return text
         case ValueType.NUMBER:
-            return text if field.is_number else f"TRY_CAST({text} AS DECIMAL({NUMBER_DIGITS}, {NUMBER_SCALE}))"
+            return text if field.is_number else f"TRY_CAST({text} AS {_DECIMAL})"
         case ValueType.BOOLEAN:
             return f"TRY_CAST({text} AS BOOLEAN)"
         case ValueType.TIMESTAMP:
@@ -145,10 +146,11 @@ def _literal(value: Scalar, kind: ValueType) -> str:
 
 
 def _number(value: Decimal) -> str:
-    """Return an exact numeric literal, never one with an exponent, which SQL reads as approximate."""
+    """Return an exact number, never with an exponent, which SQL reads as approximate."""
     text = f"{value:f}"
-    # Beyond 64 bits SQL wants a point in the number.
-    return text if "." in text or abs(value) < _INT64 else f"{text}.0"
+    # The parser holds the digits of a literal in 64 bits (measured); what has more is a text that is cast.
+    fits = int(text.replace(".", "").lstrip("-")) < _INT64
+    return text if fits else f"CAST('{text}' AS {_DECIMAL})"
 
 
 def _timestamp(instant: datetime) -> str:

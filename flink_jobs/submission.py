@@ -243,12 +243,13 @@ class Submitter:
 def _compile(wanted: Blueprint, folder: Path, stop: Event) -> None:
     """Compile in a process of its own, whose JVM and memory end with it."""
     command = [sys.executable, "-m", "flink_jobs.job", str(folder)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as process:
         given: bytes | None = wanted.to_json().encode()
         try:
             while True:
                 try:
-                    _, errors = process.communicate(given, timeout=0.1)
+                    told, noise = process.communicate(given, timeout=0.1)
                     break
                 except subprocess.TimeoutExpired:
                     given = None
@@ -257,5 +258,6 @@ def _compile(wanted: Blueprint, folder: Path, stop: Event) -> None:
         finally:
             process.kill()
     if process.returncode:
-        lines = errors.decode(errors="replace").strip().splitlines()
-        raise PlanError("\n".join(lines[-3:]) or f"planning ended with status {process.returncode}")
+        # Its own words, or else the end of what it and its JVM wrote when they broke.
+        reason = told.decode(errors="replace").strip() or noise.decode(errors="replace").strip()[-2000:]
+        raise PlanError(reason or f"planning ended with status {process.returncode}")

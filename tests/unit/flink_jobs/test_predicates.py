@@ -41,8 +41,8 @@ MEANINGS: list[tuple[Json, str]] = [
     ({"field": "header_data[0].b", "operator": "isNull"}, "JSON_VALUE(`header_data`, '$[0].b') IS NULL"),
     ({"field": "header_data.n", "operator": "greaterThan", "value": 1.50, "valueType": "number"}, f"{NUMBER} > 1.5"),
     (
-        {"field": "header_data.n", "operator": "in", "values": [-1, 10**19, 0.0000001], "valueType": "number"},
-        f"{NUMBER} IN (-1, 10000000000000000000.0, 0.0000001)",
+        {"field": "header_data.n", "operator": "in", "values": [-1, -(10**19), 0.0000001], "valueType": "number"},
+        f"{NUMBER} IN (-1, CAST('-10000000000000000000' AS DECIMAL(38, 18)), 0.0000001)",
     ),
     (
         {"field": "header_data.b", "operator": "equals", "value": True, "valueType": "boolean"},
