@@ -82,11 +82,11 @@ def test_a_killed_keeper_comes_back_and_finds_its_job(stage: Any, record: Record
         keeper.process.wait()
     stage.use({"version": 2, "filters": []})
     with stage.keeping() as again:
-        wait_for((stage.folder / "plans").joinpath("lock").exists, "it looks")
+        wait_for(lambda: again.has_seen(job.id), "it has looked")
         stage.produce([record("later")])
         wait_for(lambda: routed(stage) == ["later"], "the job goes on")
-        again.terminate()
-        assert again.wait(10) == 0
+        again.process.terminate()
+        assert again.process.wait(10) == 0
     assert [each.id for each in stage.jobs()] == [job.id]
 
 
