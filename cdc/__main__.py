@@ -37,7 +37,8 @@ def main() -> int:
         Engine(settings, shutdown).run()
     except PreflightError as error:
         for finding in error.findings:
-            _log.error("finding", kind=finding.kind.value, detail=finding.message, remedy=finding.remedy)
+            say = _log.error if finding.stops else _log.warning
+            say("finding", kind=finding.kind.value, detail=finding.message, remedy=finding.remedy)
         return 1
     except CdcError as error:
         decision = decide(error.kind)

@@ -55,6 +55,8 @@ _KINDS: Final[Mapping[int, Kind]] = {
     KafkaError._TRANSPORT: Kind.BROKER_UNREACHABLE,  # noqa: SLF001  # likewise
     KafkaError._ALL_BROKERS_DOWN: Kind.BROKER_UNREACHABLE,  # noqa: SLF001  # likewise
     KafkaError._RESOLVE: Kind.BROKER_UNREACHABLE,  # noqa: SLF001  # likewise
+    KafkaError._FATAL: Kind.PRODUCER_FAILED,  # noqa: SLF001  # likewise
+    KafkaError._GAPLESS_GUARANTEE: Kind.PRODUCER_FAILED,  # noqa: SLF001  # likewise
 }
 
 

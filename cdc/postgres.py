@@ -34,6 +34,7 @@ _BY_STATE: Final[Mapping[str, Kind]] = {
     "42710": Kind.SLOT_ACTIVE,  # somebody else creates our slot at this moment
     "53400": Kind.NO_FREE_SLOT,
     "55006": Kind.SLOT_ACTIVE,
+    "55P03": Kind.DATABASE_BUSY,
     "57P01": Kind.CONNECTION_LOST,
     "57P02": Kind.CONNECTION_LOST,
     "57P03": Kind.DATABASE_UNREACHABLE,
@@ -43,13 +44,13 @@ _BY_CLASS: Final[Mapping[str, Kind]] = {
     "08": Kind.CONNECTION_LOST,
     "40": Kind.DATABASE_BUSY,
     "53": Kind.DATABASE_BUSY,
-    "55": Kind.DATABASE_BUSY,
 }
 # One SQLSTATE stands for several faults, or a refused connection has none; then only the text tells them apart.
 _BY_TEXT: Final[Mapping[str, Kind]] = {
     "can no longer get changes from replication slot": Kind.SLOT_INVALIDATED,
     "can no longer access replication slot": Kind.SLOT_INVALIDATED,
     "logical decoding requires": Kind.WAL_LEVEL,
+    "snapshot": Kind.SNAPSHOT_INTERRUPTED,
     "replication slot": Kind.SLOT_LOST,
     "publication": Kind.PUBLICATION,
     "password authentication failed": Kind.CREDENTIALS,
@@ -59,7 +60,7 @@ _BY_TEXT: Final[Mapping[str, Kind]] = {
     "must be superuser or replication role to start walsender": Kind.REPLICATION_RIGHT,
     "max_wal_senders": Kind.DATABASE_BUSY,
 }
-_TEXT_DECIDES: Final = frozenset({"55000", "42704", "53300"})
+_TEXT_DECIDES: Final = frozenset({"22023", "42704", "53300", "55000"})
 
 
 def connect(url: str, *, replication: bool = False) -> Connection[tuple[Any, ...]]:

@@ -23,6 +23,8 @@ _log: Final = structlog.get_logger(__name__)
 _METADATA_S: Final = 10.0
 _ABANDON_S: Final = 2.0
 _LAST_REPORTS_S: Final = 0.5
+_REPORTS_POLL_S: Final = 0.05
+_PURGED: Final = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})  # noqa: SLF001  # public names
 _QUEUE_RECORDS: Final = 1_000_000
 _QUEUE_KBYTES: Final = 1_048_576
 
@@ -54,6 +56,7 @@ class KafkaSink:
         except KafkaException as error:
             raise BrokerError(Kind.SETTINGS, broker_error(error).args[0]) from error
         self._failure: BrokerError | None = None
+        self._only_purged = False
         self._abandoned = False
         self._span: Span | None = None
         self._delivered: Delivery = _ignore
@@ -91,7 +94,7 @@ class KafkaSink:
             except BufferError:
                 self.poll(0.1)
             except KafkaException as error:
-                raise broker_error(error) from error
+                raise self._cause(broker_error(error)) from error
             else:
                 return
 
@@ -104,22 +107,17 @@ class KafkaSink:
         try:
             self._producer.poll(timeout)
         except KafkaException as error:
-            # A fatal error overtakes the reports of the records, which know the cause.
-            with suppress(KafkaException):
-                self._producer.flush(_LAST_REPORTS_S)
-            raise self._failure or broker_error(error) from error
+            raise self._cause(broker_error(error)) from error
         if self._failure is not None:
-            raise self._failure
+            raise self._cause(self._failure)
 
     def abandon(self) -> None:
         """Send nothing more: drop what waits, see off what is under way for two seconds, and close."""
         self._abandoned = True
-        until = time.monotonic() + _ABANDON_S
-        with suppress(KafkaException):
-            self._producer.purge(in_queue=True, in_flight=False)
-            self._producer.flush(max(0.0, until - time.monotonic()))
-            self._producer.purge()
-            self._producer.flush(0)
+        self._producer.purge(in_queue=True, in_flight=False)
+        self._take_reports(_ABANDON_S, lambda: len(self._producer) == 0)
+        self._producer.purge()
+        self._take_reports(_LAST_REPORTS_S, lambda: len(self._producer) == 0)
         self._producer.close()
 
     def _reporter(self, span: Span) -> Delivery:
@@ -134,9 +132,27 @@ class KafkaSink:
         return delivered
 
     def _fail(self, error: KafkaError) -> None:
-        if self._failure is None and not self._abandoned:
-            self._failure = broker_error(error)
-            _log.error("record_not_stored", error=error.name(), detail=error.str())
+        if self._abandoned:
+            return
+        if self._failure is None or self._only_purged:
+            self._failure, self._only_purged = broker_error(error), error.code() in _PURGED
+
+    def _cause(self, failure: BrokerError) -> BrokerError:
+        """Return the error of the record that failed by itself, not of those that went down with it.
+
+        A fatal error of the client and the records behind the one at fault may be reported before it.
+        """
+        self._take_reports(_LAST_REPORTS_S, lambda: self._failure is not None and not self._only_purged)
+        cause = self._failure if self._failure is not None and not self._only_purged else failure
+        _log.error("records_not_stored", kind=cause.kind.value, detail=str(cause))
+        return cause
+
+    def _take_reports(self, seconds: float, enough: Callable[[], bool]) -> None:
+        # Not `flush`: it goes on calling back once a fatal error is raised, against the interpreter's rules.
+        until = time.monotonic() + seconds
+        while not enough() and time.monotonic() < until:
+            with suppress(KafkaException):
+                self._producer.poll(_REPORTS_POLL_S)
 
 
 def _ignore(_error: KafkaError | None, _message: Message | object) -> None:

@@ -14,6 +14,7 @@ import psycopg
 from psycopg import Connection, sql
 
 from cdc.capture import TableName
+from cdc.errors import DatabaseError, Kind
 from cdc.lsn import Lsn, parse_lsn
 from cdc.postgres import translated
 
@@ -66,10 +67,15 @@ def promote(connection: Connection[Any], source: str, target: str) -> None:
     """Make the slot `target`, permanent, at the point of `source`: from now on the snapshot counts as complete.
 
     Raises:
-        DatabaseError: The connection is lost, or no slot is free.
+        DatabaseError: The connection is lost, no slot is free, or `source`, if temporary, ended with its connection.
     """
-    with translated():
-        connection.execute("SELECT pg_copy_logical_replication_slot(%s, %s, false)", (source, target))
+    try:
+        with translated():
+            connection.execute("SELECT pg_copy_logical_replication_slot(%s, %s, false)", (source, target))
+    except DatabaseError as error:
+        if error.kind is Kind.SLOT_LOST:
+            raise DatabaseError(Kind.SNAPSHOT_INTERRUPTED, f"the slot {source} ended before its snapshot") from error
+        raise
 
 
 def drop_slot(connection: Connection[Any], name: str) -> None:

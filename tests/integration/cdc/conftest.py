@@ -107,6 +107,11 @@ class Database:
     url: str
     connection: psycopg.Connection[Any]
 
+    @property
+    def name(self) -> str:
+        """The database's name."""
+        return self.url.rsplit("/", 1)[1]
+
     def run(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """Execute a statement and return its rows, if it has any."""
         cursor = self.connection.execute(statement.encode(), values or None)

@@ -156,7 +156,7 @@ def test_snapshot_and_stream_give_one_value_one_form(database, new_topic, launch
     database.run("ALTER PUBLICATION event_headers_debezium_publication ADD TABLE typed")
     # A time zone and formats of the database's own must not reach the record.
     for name, value in (("timezone", "Asia/Tokyo"), ("datestyle", "SQL, DMY"), ("bytea_output", "escape")):
-        database.run(f"ALTER DATABASE {database.url.rsplit('/', 1)[1]} SET {name} TO '{value}'")
+        database.run(f"ALTER DATABASE {database.name} SET {name} TO '{value}'")
     values = ", ".join(TYPES.values())
     nulls = ", ".join(["NULL"] * len(TYPES))
     insert = f"INSERT INTO typed VALUES ('%s', {values}), ('null-%s', {nulls})"  # noqa: S608  # of this file's texts
