@@ -78,15 +78,14 @@ class Keeper:
                 self._bring_back(sight.last[0] if sight.last else None)
         except FlinkUnreachableError as error:
             self._tell("flink_unreachable", str(error))
-        except (FlinkError, PlanError) as error:
-            self._pause()
-            _log.error("submission_failed", reason=str(error), again_in=round(self._not_before - time.monotonic(), 1))
+        except FlinkError as error:
+            self._tell("flink_refuses", str(error))
 
     def _care_for(self, job: Job) -> None:
         self._tell("job_seen", job.state, job=job.id)
         # From now on only `submit` changes what runs: an edited file does not deploy itself.
         self._wanted = None
-        if self._tidied != job.id and self._rest.newest_checkpoint(job.id) is not None:
+        if self._tidied != job.id and job.runs_whole and self._rest.newest_checkpoint(job.id) is not None:
             # It has checkpoints of its own now; those of the jobs before it serve nobody.
             others = {each.job_id for each in self._submitter.ledger.submissions()} - {job.id}
             remove_checkpoints(self._settings.flink_checkpoint_dir, others)
@@ -102,7 +101,13 @@ class Keeper:
             self._tell("no_plan", "", remedy="run `python -m flink_jobs submit`")
             return
         self._submitter.plans.make_current(digest)
-        self._submitter.submit_if_missing(digest, self._unusable)
+        try:
+            self._submitter.submit_if_missing(digest, self._unusable)
+        except FlinkUnreachableError:
+            raise
+        except (FlinkError, PlanError) as error:
+            self._pause()
+            _log.error("submission_failed", reason=str(error), again_in=round(self._not_before - time.monotonic(), 1))
 
     def _set_aside(self, failed: str) -> None:
         """Take a checkpoint for unusable when a job that started from it failed before it made one of its own."""

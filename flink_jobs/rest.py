@@ -142,9 +142,7 @@ class FlinkRest:
         entries = history["entries"]
         if not entries:
             return None
-        lines = [line.strip() for line in str(entries[0]["stacktrace"]).splitlines() if line.strip()]
-        causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
-        return (causes or lines or [str(entries[0]["exceptionName"])])[-1 if causes else 0]
+        return _root_cause(str(entries[0]["stacktrace"])) or str(entries[0]["exceptionName"])
 
     def sum_of_metrics(self, job_id: str, prefix: str, suffix: str) -> int:
         """Return the sum, over all tasks of a job, of the counters whose name starts and ends like this."""
@@ -174,8 +172,26 @@ class FlinkRest:
             # The JobManager listens before it leads.
             raise FlinkUnreachableError(f"Flink at {self._url} is starting")
         if answer.is_error:
-            errors = body.get("errors") if isinstance(body, dict) else None
-            reason = "\n".join(str(each) for each in errors) if errors else answer.text
+            reason = _reason(body) or answer.text[:500]
+            if "UnavailableDispatcherOperationException" in reason:
+                # The job is being set up; in a moment the question has an answer.
+                raise FlinkUnreachableError(f"Flink at {self._url} is not ready for {method} {path}")
             kind = FlinkUnknownJobError if answer.status_code == httpx.codes.NOT_FOUND else FlinkError
-            raise kind(f"Flink refuses {method} {path}: {reason[:2000]}")
+            raise kind(f"Flink refuses {method} {path}: {reason}")
         return body
+
+
+def _reason(body: object) -> str | None:
+    """Return what an error answer says: its first text, and the root cause of the trace that may follow."""
+    errors = body.get("errors") if isinstance(body, dict) else None
+    if not errors:
+        return None
+    trace = "\n".join(str(each) for each in errors[1:]).replace("<Exception on server side:", "")
+    return " ".join(filter(None, (str(errors[0]).splitlines()[0], _root_cause(trace))))
+
+
+def _root_cause(trace: str) -> str | None:
+    """Return the last «Caused by» of a Java trace, or its first line."""
+    lines = [line.strip() for line in trace.splitlines() if line.strip()]
+    causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
+    return causes[-1] if causes else next(iter(lines), None)

@@ -52,7 +52,7 @@ CREATE TABLE `filtered-events` (
   'value.format' = 'json',
   'value.fields-include' = 'EXCEPT_KEY',
   'sink.delivery-guarantee' = 'at-least-once',
-  'properties.linger.ms' = '2',
+  'properties.linger.ms' = '0',
   'properties.max.request.size' = '4194304'
 );
 
@@ -70,7 +70,7 @@ CREATE TABLE `dead-letters` (
   'value.format' = 'raw',
   'value.fields-include' = 'EXCEPT_KEY',
   'sink.delivery-guarantee' = 'at-least-once',
-  'properties.linger.ms' = '2',
+  'properties.linger.ms' = '0',
   'properties.max.request.size' = '4194304'
 );
 

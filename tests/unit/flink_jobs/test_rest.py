@@ -1,0 +1,91 @@
+"""What the cluster's answers are made into; the traces are Flink's own, shortened."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+
+from flink_jobs.rest import FlinkError, FlinkRest, FlinkUnknownJobError, FlinkUnreachableError
+
+TRACE = """<Exception on server side:
+java.util.concurrent.CompletionException: org.apache.flink.runtime.client.JobSubmissionException: Failed to submit job.
+\tat java.base/java.util.concurrent.CompletableFuture.encodeThrowable(Unknown Source)
+Caused by: org.apache.flink.runtime.client.JobSubmissionException: Failed to submit job.
+\tat org.apache.flink.runtime.dispatcher.Dispatcher.internalSubmitJob(Dispatcher.java:1)
+Caused by: java.lang.IllegalStateException: There is no operator for the state 7a
+\tat org.apache.flink.runtime.checkpoint.Checkpoints.throwNonRestoredStateException(Checkpoints.java:1)
+End of exception on server side>"""
+INITIALIZING = """<Exception on server side:
+org.apache.flink.runtime.dispatcher.UnavailableDispatcherOperationException: Unable to get JobMasterGateway
+\tat org.apache.flink.runtime.dispatcher.Dispatcher.getJobMasterGateway(Dispatcher.java:1534)"""
+
+
+@contextmanager
+def answering(answer: Callable[[httpx.Request], httpx.Response]) -> Iterator[FlinkRest]:
+    """Give a client whose cluster answers like this."""
+    with FlinkRest("http://flink") as rest:
+        rest._client.close()
+        rest._client = httpx.Client(base_url="http://flink", transport=httpx.MockTransport(answer))
+        yield rest
+
+
+def test_a_refusal_tells_its_root_cause_and_no_trace() -> None:
+    """The last «Caused by» is what is wrong; the way there is for Flink's log."""
+    with (
+        answering(lambda _: httpx.Response(500, json={"errors": ["Internal server error.", TRACE]})) as rest,
+        pytest.raises(FlinkError) as caught,
+    ):
+        rest.submit(b"", {})
+    assert str(caught.value) == (
+        "Flink refuses POST /jobs: Internal server error."
+        " java.lang.IllegalStateException: There is no operator for the state 7a"
+    )
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(503, json={"errors": ["Service temporarily unavailable due to an ongoing leader election."]}),
+        httpx.Response(500, json={"errors": ["Internal server error.", INITIALIZING]}),
+    ],
+)
+def test_a_cluster_or_a_job_in_the_making_is_asked_again(answer: httpx.Response) -> None:
+    """Neither is a refusal: a moment later the same question has an answer."""
+    with answering(lambda _: answer) as rest, pytest.raises(FlinkUnreachableError):
+        rest.newest_checkpoint("a")
+
+
+def test_a_cluster_that_is_gone_is_told_by_its_address() -> None:
+    """The cause stays attached, the sentence names where nobody answered."""
+
+    def refuse(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused", request=request)
+
+    with answering(refuse) as rest, pytest.raises(FlinkUnreachableError, match="at http://flink") as caught:
+        rest.jobs()
+    assert isinstance(caught.value.__cause__, httpx.ConnectError)
+
+
+def test_a_job_that_is_forgotten_has_no_checkpoint_and_no_failure() -> None:
+    """The cluster forgets ended jobs; that is no error of the one who asks, except where the job is needed."""
+    with answering(lambda _: httpx.Response(404, json={"errors": ["Job a not found"]})) as rest:
+        assert rest.newest_checkpoint("a") is None
+        assert rest.failure("a") is None
+        with pytest.raises(FlinkUnknownJobError, match="Job a not found"):
+            rest.cancel("a")
+
+
+def test_jobs_come_newest_first_and_run_whole_only_with_every_task() -> None:
+    """Flink calls a job RUNNING long before its tasks run (FL-58)."""
+
+    def job(number: int, state: str, running: int) -> dict[str, object]:
+        tasks = {"total": 2, "running": running}
+        return {"jid": f"j{number}", "name": "n", "state": state, "start-time": number, "tasks": tasks}
+
+    entries = [job(1, "FAILED", 0), job(3, "RUNNING", 2), job(2, "RUNNING", 1)]
+    with answering(lambda _: httpx.Response(200, json={"jobs": entries})) as rest:
+        jobs = rest.jobs()
+    assert [each.id for each in jobs] == ["j3", "j2", "j1"]
+    assert [each.runs_whole for each in jobs] == [True, False, False]
+    assert [each.ended for each in jobs] == [False, False, True]
