@@ -121,9 +121,13 @@ class FlinkRest:
         """Ask for the end of a job; its checkpoints stay."""
         self._call("PATCH", f"/jobs/{job_id}", params={"mode": "cancel"})
 
-    def trigger_checkpoint(self, job_id: str) -> None:
-        """Ask for a checkpoint now."""
-        self._call("POST", f"/jobs/{job_id}/checkpoints", json={})
+    def trigger_checkpoint(self, job_id: str) -> str:
+        """Ask for a checkpoint now; return the request's id for `checkpoint_is_over`."""
+        return str(self._call("POST", f"/jobs/{job_id}/checkpoints", json={})["request-id"])
+
+    def checkpoint_is_over(self, job_id: str, request_id: str) -> bool:
+        """Tell whether a requested checkpoint has ended, well or not; not cached, unlike the job's statistics."""
+        return bool(self._get(f"/jobs/{job_id}/checkpoints/{request_id}")["status"]["id"] == "COMPLETED")
 
     def newest_checkpoint(self, job_id: str) -> CompletedCheckpoint | None:
         """Return the newest completed checkpoint of a job, None also for a job that is not known any more."""

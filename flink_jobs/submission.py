@@ -213,11 +213,10 @@ class Submitter:
         return {"header-parser.jar": plan.parser_jar, **{jar.name: jar.read_bytes() for jar in missing}}
 
     def _end(self, job: Job) -> None:
-        before = self._rest.newest_checkpoint(job.id)
         try:
-            self._rest.trigger_checkpoint(job.id)
+            request = self._rest.trigger_checkpoint(job.id)
             deadline = time.monotonic() + _CHECKPOINT_SECONDS
-            while self._rest.newest_checkpoint(job.id) == before and time.monotonic() < deadline:
+            while not self._rest.checkpoint_is_over(job.id, request) and time.monotonic() < deadline:
                 time.sleep(_POLL_SECONDS)
         except FlinkError as error:
             # A job that is restarting takes none; its newest one serves.
