@@ -101,8 +101,12 @@ def translated() -> Iterator[None]:
     """Turn the driver's errors into `DatabaseError` with their kind and cause."""
     try:
         yield
-    except psycopg.Error as error:
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
         raise DatabaseError(kind_of(error.sqlstate, str(error)), str(error).strip()) from error
+    except psycopg.Error as error:
+        # Without a state it is the driver that refuses what we asked of it; waiting does not cure that.
+        kind = Kind.DATABASE if error.sqlstate is None else kind_of(error.sqlstate, str(error))
+        raise DatabaseError(kind, str(error).strip()) from error
 
 
 def kind_of(sqlstate: str | None, text: str) -> Kind:

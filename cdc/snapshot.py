@@ -153,9 +153,9 @@ def read_rows(connection: Connection[Any], table: Table, boundaries: Sequence[Ke
     key = sql.SQL(", ").join(map(sql.Identifier, table.order))
     if not table.order:
         boundaries = ()
+    # Literals, not parameters: a percent sign in a name or in the filter is then nothing special.
     flags = [
-        sql.SQL("({}) > ({})").format(key, sql.SQL(", ").join([sql.Placeholder()] * len(table.order)))
-        for _ in boundaries
+        sql.SQL("({}) > ({})").format(key, sql.SQL(", ").join(map(sql.Literal, boundary))) for boundary in boundaries
     ]
     query = sql.SQL("SELECT {} FROM {} {}").format(
         sql.SQL(", ").join([*columns, *flags]),
@@ -170,7 +170,7 @@ def read_rows(connection: Connection[Any], table: Table, boundaries: Sequence[Ke
     width, count = len(columns), _FIRST_FETCH
     with translated(), connection.cursor("cdc_snapshot") as cursor:
         hand_out_texts(cursor)
-        cursor.execute(query, [text for boundary in boundaries for text in boundary])
+        cursor.execute(query)
         while rows := cursor.fetchmany(count):
             for row in rows:
                 yield row[:width], tuple(flag == "t" for flag in row[width:])

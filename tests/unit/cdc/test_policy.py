@@ -62,6 +62,13 @@ def test_a_database_error_keeps_its_cause() -> None:
     assert isinstance(caught.value.__cause__, psycopg.OperationalError)
 
 
+def test_what_the_driver_refuses_is_not_tried_again() -> None:
+    """A statement that cannot even be sent is a fault of ours, not of the network."""
+    with pytest.raises(DatabaseError) as caught, translated():
+        raise psycopg.ProgrammingError("only '%s' is allowed as a placeholder")
+    assert caught.value.kind is Kind.DATABASE
+
+
 def test_a_malformed_connection_string_does_not_leak() -> None:
     """The driver's text would quote it, password included."""
     with pytest.raises(CdcError) as caught:
