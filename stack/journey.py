@@ -111,10 +111,8 @@ def summarise(
     times: dict[str, list[float]] = {hop: [] for hop in HOPS}
     for journey in filter(arrived, timed):
         event_id = journey.event_id
-        # The watcher and the consumer read side by side; what the consumer had was in the topic by then.
-        in_topic = min(filtered[event_id][0].at, handled[event_id][0])
-        ends = (journey.answered, raw[event_id][0].at, in_topic, handled[event_id][0])
-        for hop, end in zip(HOPS, ends, strict=True):
+        ends = _arrivals(event_id, raw, filtered, handled)
+        for hop, end in zip(HOPS, (journey.answered, *ends), strict=True):
             times[hop].append((end - journey.sent) * 1000)
     delivered = [journey for journey in accepted if arrived(journey)]
     return DemoResult(
@@ -128,6 +126,19 @@ def summarise(
         | dict(sorted(Counter(journey.topic for journey in delivered).items())),
         first=_first_journey(delivered[-1], raw, filtered, handled) if delivered else (),
     )
+
+
+def _arrivals(
+    event_id: str, raw: Sightings, filtered: Sightings, handled: dict[str, list[float]]
+) -> tuple[float, float, float]:
+    """Return when the event was in the raw topic, in its filtered topic and with its consumer.
+
+    Watchers and consumers read side by side, each with its own delay; what one of them had seen was in the topics
+    before it by then.
+    """
+    consumed = handled[event_id][0]
+    routed = min(filtered[event_id][0].at, consumed)
+    return min(raw[event_id][0].at, routed), routed, consumed
 
 
 def _percentiles(values: list[float]) -> dict[str, float]:
@@ -146,7 +157,7 @@ def _first_journey(
     handled: dict[str, list[float]],
 ) -> tuple[tuple[str, float, str], ...]:
     in_raw, in_filtered = raw[journey.event_id][0], filtered[journey.event_id][0]
-    consumed = handled[journey.event_id][0]
+    captured, routed, consumed = _arrivals(journey.event_id, raw, filtered, handled)
 
     def since(moment: float) -> float:
         return (moment - journey.sent) * 1000
@@ -161,7 +172,7 @@ def _first_journey(
             since(journey.answered),
             "business_events, event_headers, entities: one transaction",
         ),
-        ("WAL → Kafka", since(in_raw.at), place(in_raw)),
-        ("Flink SQL filter", since(min(in_filtered.at, consumed)), place(in_filtered)),
+        ("WAL → Kafka", since(captured), place(in_raw)),
+        ("Flink SQL filter", since(routed), place(in_filtered)),
         ("consumer", since(consumed), "handled"),
     )

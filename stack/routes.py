@@ -4,12 +4,13 @@ import json
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from uuid import uuid4
 
 import confluent_kafka
-from confluent_kafka import Message
+from confluent_kafka import KafkaException, Message
+from confluent_kafka.admin import AdminClient
 
 import schemas
 from consumers import GROUPS, Consumer, ConsumerSettings, Record
@@ -55,9 +56,9 @@ def run_consumers(settings: StackSettings, routes: Iterable[Route], handled: dic
         with lock:
             handled.setdefault(record.id, []).append(now)
 
+    groups = {f"demo-{run}-{route.group}": route for route in routes}
     threads = []
-    for route in routes:
-        group = f"demo-{run}-{route.group}"
+    for group, route in groups.items():
         _start_at_the_end(settings, route.topic, group)
         consumer = Consumer(
             ConsumerSettings(
@@ -74,6 +75,7 @@ def run_consumers(settings: StackSettings, routes: Iterable[Route], handled: dic
         stop.set()
         for thread in threads:
             thread.join()
+        _forget(settings, list(groups))
 
 
 def _start_at_the_end(settings: StackSettings, topic: str, group: str) -> None:
@@ -82,3 +84,10 @@ def _start_at_the_end(settings: StackSettings, topic: str, group: str) -> None:
         reader.commit(offsets=end_offsets(settings.kafka_bootstrap, [topic]), asynchronous=False)
     finally:
         reader.close()
+
+
+def _forget(settings: StackSettings, groups: list[str]) -> None:
+    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap})
+    for deleted in admin.delete_consumer_groups(groups).values():
+        with suppress(KafkaException):  # a group that is left behind harms nobody
+            deleted.result(timeout=10)
