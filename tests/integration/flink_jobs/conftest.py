@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -139,6 +140,11 @@ class Stage:
     def whole(self) -> Job | None:
         """Return the job once all of it runs."""
         return next((job for job in self.jobs() if job.runs_whole), None)
+
+    def steps(self, job_id: str) -> list[str]:
+        """Return the names of the job's vertices, each of which lists its chained steps."""
+        vertices = httpx.get(f"{self.rest_url}/jobs/{job_id}").raise_for_status().json()["vertices"]
+        return [str(vertex["name"]) for vertex in vertices]
 
     def produce(self, values: Sequence[bytes | None], key: bytes = b'{"id":"k"}') -> None:
         """Write records to the raw topic and wait until the broker has them."""

@@ -167,3 +167,13 @@ def _bases() -> tuple[str, ...]:
         "filtered-loan-payment-submitted-events",
         "filtered-service-events",
     )
+
+
+def test_the_raw_topic_is_read_and_parsed_once_and_one_writer_serves_all_topics(routing: Any) -> None:
+    """However many filters: one source, one parser, one writer beside the one of the dead letters (FL-48)."""
+    (job,) = routing.jobs()
+    steps = " -> ".join(routing.steps(job.id))
+    assert steps.count("Source: raw-event-headers-bytes") == 1
+    assert steps.count("filtered-events[") == steps.count("dead-letters[") == 2  # a writer and its committer
+    # The parser and the fan-out to topics; a second parser would be a third.
+    assert steps.count("Correlate[") == 2
