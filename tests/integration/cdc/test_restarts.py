@@ -79,6 +79,7 @@ def settled(database: Any, slot: str) -> Callable[[], bool]:
     return lambda: database.confirmed(slot) >= database.wal_end()
 
 
+@pytest.mark.slow
 def test_kill_9_at_random_moments_loses_and_repeats_nothing(database, topic, launch, slot, wait_until) -> None:
     """Ten deaths under load: 0 lost, 0 repeated, order kept in every partition."""
     chance = random.Random(1)
@@ -95,6 +96,7 @@ def test_kill_9_at_random_moments_loses_and_repeats_nothing(database, topic, lau
     verify(topic, load)
 
 
+@pytest.mark.slow
 def test_kill_9_in_the_middle_of_large_transactions(database, topic, launch, slot, wait_until) -> None:
     """Positions of one commit are told apart, so the rest of a cut transaction comes and nothing else."""
     chance = random.Random(2)
@@ -149,6 +151,7 @@ def test_a_restarted_database_is_waited_for(server, database, topic, launch, slo
     database.connection.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["frozen", "restarted"])
 def test_a_broker_that_is_away_loses_nothing(database, topic, launch, slot, local_stack, how, wait_until) -> None:
     """What commits meanwhile waits in the database; the connection stays and all of it drains after (CD-114)."""

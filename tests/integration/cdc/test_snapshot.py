@@ -57,6 +57,7 @@ def test_rows_then_stream_without_gap_or_repeat(database, topic, launch, wait_un
     assert engine.stop() == 0
 
 
+@pytest.mark.slow
 def test_a_snapshot_killed_again_and_again_is_completed_without_a_repeat(
     database, topic, launch, slot, wait_until
 ) -> None:
