@@ -12,6 +12,7 @@ from typing import Final
 from confluent_kafka import KafkaError, TopicPartition
 
 from cdc.errors import BrokerError, Kind
+from cdc.lsn import Lsn, Position
 from cdc.positions import partition_of
 from cdc.readback import MessageHeaders, Place
 from cdc.records import Record, TopicName
@@ -20,6 +21,7 @@ from cdc.simulation.history import AUDIT, RAW, Key
 
 _OUTAGES_S: Final = (0.5, 4.0, 30.0)
 _OUTAGE_ONE_IN: Final = 48
+_FOREIGN: Final = (1, 10, 100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,17 @@ class Broker:
     def new_producer(self) -> int:
         """Return the id of a new producer."""
         self._producers += 1
+        if self.fate.rarely(6):
+            self._take_foreign_records()
         return self._producers
+
+    def _take_foreign_records(self) -> None:
+        """Append records that somebody else wrote, without our headers: positions are looked for behind them."""
+        places = list(self.stored)
+        place = places[self.fate.below(len(places))]
+        foreign = Record(TopicName(place[0]), b"foreign", b"", Position(Lsn(0), 0), [])
+        self.stored[place] += [foreign] * _FOREIGN[self.fate.below(len(_FOREIGN))]
+        self.fate.note(f"somebody else writes to {place[0]}-{place[1]}")
 
     def place_of(self, record: Record) -> Place:
         """Return the partition that the client chooses for a record."""

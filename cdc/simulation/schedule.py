@@ -127,14 +127,14 @@ def _judge(server: Server, delivered: Mapping[Key, Values], failure: str | None)
     expected = _expected(server.transactions)
     if failure is None and not server.forgotten and delivered == expected:
         return Verdict()
-    lost, duplicates, reordered = server.forgotten, 0, 0
+    lost = duplicates = reordered = 0
     for key in expected.keys() | delivered.keys():
-        due, held = expected.get(key, ()), delivered.get(key, ())
+        due, held = _named(expected.get(key, ())), _named(delivered.get(key, ()))
         missing, extra = Counter(due) - Counter(held), Counter(held) - Counter(due)
         duplicates += extra.total()
         lost += missing.total()
         reordered += _without(due, missing) != _without(held, extra)
-    return Verdict(lost, duplicates, reordered, failure)
+    return Verdict(max(lost, server.forgotten), duplicates, reordered, failure)
 
 
 def _expected(transactions: Sequence[Transaction]) -> dict[Key, list[bytes | None]]:
@@ -145,7 +145,17 @@ def _expected(transactions: Sequence[Transaction]) -> dict[Key, list[bytes | Non
     return expected
 
 
-def _without(values: Values, surplus: Counter[bytes | None]) -> list[bytes | None]:
+def _named(values: Values) -> list[bytes]:
+    """Return the values with each tombstone named after the value before it: no two that are due look alike."""
+    named: list[bytes] = []
+    last = b""
+    for value in values:
+        named.append(b"tombstone of " + last if value is None else value)
+        last = value or b""
+    return named
+
+
+def _without(values: Sequence[bytes], surplus: Counter[bytes]) -> list[bytes]:
     """Return the values without so many of each, the later ones left out."""
     keep = Counter(values) - surplus
     kept = []

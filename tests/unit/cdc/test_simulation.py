@@ -1,11 +1,19 @@
 """The simulation of the whole loop: the engine keeps its promises in it, and a bug in the engine does not."""
 
-import pytest
+from collections.abc import Callable
 
+import pytest
+from confluent_kafka import TopicPartition
+
+from cdc import readback
 from cdc.ledger import Ledger, Span
 from cdc.lsn import Lsn, Position
+from cdc.pgoutput.messages import Keepalive
 from cdc.positions import Floors, partition_of
-from cdc.records import Record
+from cdc.readback import Reader, Search, Tail
+from cdc.records import Record, TopicName
+from cdc.relay import Relay
+from cdc.simulation import schedule
 from cdc.simulation.campaign import Tally, run_seeds
 from cdc.simulation.schedule import run_schedule
 from cdc.simulation.shrink import shrink
@@ -41,8 +49,49 @@ def test_a_position_without_its_ordinal_is_found(monkeypatch: pytest.MonkeyPatch
     assert found.duplicates == found.reordered == found.failures == 0
 
 
-def test_a_search_for_the_last_position_that_stops_too_early_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An engine that skips nothing repeats what its predecessor had sent."""
+def test_one_floor_for_all_partitions_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last position of one partition says nothing about another: what was under way there is lost."""
+
+    def hold(floors: Floors, record: Record) -> bool:
+        return floors._highest is not None and record.position <= floors._highest
+
+    monkeypatch.setattr(Floors, "hold", hold)
+    assert run_seeds(range(ENOUGH)).lost > 0
+
+
+def test_a_keepalive_within_a_transaction_taken_for_its_end_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server may speak of places behind commits that it has not sent yet."""
+
+    def heed(relay: Relay, keepalive: Keepalive) -> None:
+        relay._ledger.reach(keepalive.wal_end)
+
+    monkeypatch.setattr(Relay, "_heed", heed)
+    assert run_seeds(range(ENOUGH)).lost > 0
+
+
+def test_ends_that_are_looked_at_once_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a dead engine had under way comes while its successor looks; looking once repeats it."""
+
+    def tails_at_once(
+        reader: Reader, partitions: dict[TopicName, int], search: Search, waiting: Callable[[], None]
+    ) -> dict[TopicName, list[Tail]]:
+        ends = readback._ends(reader, [TopicPartition(t, n) for t, count in partitions.items() for n in range(count)])
+        tails = readback._read_back(reader, ends, search, waiting)
+        return {topic: [tails[topic, number] for number in range(count)] for topic, count in partitions.items()}
+
+    monkeypatch.setattr(schedule, "tails_at_rest", tails_at_once)
+    assert run_seeds(range(ENOUGH)).duplicates > 0
+
+
+def test_records_of_others_taken_for_an_end_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last own position is to be looked for behind whatever somebody else wrote."""
+    real = Search.note
+    monkeypatch.setattr(Search, "note", lambda search, tail, headers: bool(headers) and real(search, tail, headers))
+    assert run_seeds(range(ENOUGH)).duplicates > 0
+
+
+def test_an_engine_that_skips_nothing_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It repeats what its predecessor had sent."""
     monkeypatch.setattr(Floors, "hold", lambda _floors, _record: False)
     assert run_seeds(range(ENOUGH)).duplicates > 0
 
@@ -58,7 +107,7 @@ def test_a_confirmation_before_the_acknowledgement_is_found(monkeypatch: pytest.
     assert run_seeds(range(ENOUGH)).lost > 0
 
 
-def test_a_confirmation_within_a_transaction_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_confirmation_behind_any_acknowledgement_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """A ledger that takes any acknowledgement for all of them confirms too early."""
 
     def settle(ledger: Ledger) -> Lsn:
