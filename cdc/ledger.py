@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from cdc.lsn import Lsn
 from cdc.records import Record
 
-_SPAN_RECORDS = 256
 _SPAN_BYTES = 256 * 1024
 
 
@@ -37,6 +36,8 @@ class Limits:
     records: int = 10_000
     size: int = 8 * 1024 * 1024
     """In bytes of keys and values."""
+    span_records: int = 256
+    """How many records settle together at most: few settle early, many cost less to count."""
 
 
 class Ledger:
@@ -54,7 +55,7 @@ class Ledger:
     def add(self, record: Record) -> Span:
         """Count a record as handed over and return the span that waits for its acknowledgement."""
         span = self._spans[-1]
-        if span.records >= _SPAN_RECORDS or span.size >= _SPAN_BYTES:
+        if span.records >= self._limits.span_records or span.size >= _SPAN_BYTES:
             span = Span(span.reached)
             self._spans.append(span)
         size = record.size

@@ -7,7 +7,7 @@ stay where they are.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 import orjson
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -30,6 +30,40 @@ Place = tuple[str, int]
 Range = tuple[int, int]
 """From an offset up to, and without, another."""
 MessageHeaders = dict[str, str | bytes | None] | list[tuple[str, str | bytes | None]] | None
+
+
+class Stored(Protocol):
+    """A record as a reader hands it over, or the news that a partition has no more."""
+
+    def topic(self) -> str | None:
+        """Return its topic."""
+
+    def partition(self) -> int | None:
+        """Return its partition."""
+
+    def offset(self) -> int | None:
+        """Return its offset, or that of the end."""
+
+    def error(self) -> KafkaError | None:
+        """Return what is wrong, None for a record."""
+
+    def headers(self) -> MessageHeaders:
+        """Return its headers."""
+
+
+class Reader(Protocol):
+    """What is needed of Kafka's consumer; a simulation gives its own."""
+
+    def get_watermark_offsets(
+        self, partition: TopicPartition, timeout: float = -1, cached: bool = False
+    ) -> tuple[int, int]:
+        """Return the first offset of a partition, and the one behind its last record."""
+
+    def assign(self, partitions: list[TopicPartition]) -> None:
+        """Begin to read these partitions at these offsets."""
+
+    def poll(self, timeout: float = -1) -> Stored | None:
+        """Return what comes next, None if nothing does within `timeout` seconds."""
 
 
 @dataclass(slots=True)
@@ -87,33 +121,45 @@ def read_tails(
     Raises:
         BrokerError: Kafka cannot be reached, or refuses to be read.
     """
-    wanted = [TopicPartition(topic, number) for topic, count in partitions.items() for number in range(count)]
     try:
         consumer = Consumer(reader_config(bootstrap_servers, given))
         try:
-            ends = _ends(consumer, wanted)
-            while True:
-                tails = _read_back(consumer, ends, search, waiting)
-                if (again := _ends(consumer, wanted)) == ends:
-                    break
-                ends = again
+            return tails_at_rest(consumer, partitions, search, waiting)
         finally:
             consumer.close()
     except KafkaException as error:
         raise broker_error(error) from error
+
+
+def tails_at_rest(
+    reader: Reader, partitions: Mapping[TopicName, int], search: Search, waiting: Callable[[], None]
+) -> dict[TopicName, list[Tail]]:
+    """Return the tail of every partition, read again until the ends stay where they were while it was read.
+
+    Raises:
+        BrokerError: Kafka does not answer.
+        KafkaException: Likewise.
+    """
+    wanted = [TopicPartition(topic, number) for topic, count in partitions.items() for number in range(count)]
+    ends = _ends(reader, wanted)
+    while True:
+        tails = _read_back(reader, ends, search, waiting)
+        if (again := _ends(reader, wanted)) == ends:
+            break
+        ends = again
     return {topic: [tails[topic, number] for number in range(count)] for topic, count in partitions.items()}
 
 
-def _ends(consumer: Consumer, wanted: Sequence[TopicPartition]) -> dict[Place, Range]:
+def _ends(reader: Reader, wanted: Sequence[TopicPartition]) -> dict[Place, Range]:
     ends = {}
     for each in wanted:
-        low, high = consumer.get_watermark_offsets(each, timeout=_TIMEOUT_S, cached=False)
+        low, high = reader.get_watermark_offsets(each, timeout=_TIMEOUT_S, cached=False)
         ends[each.topic, each.partition] = (low, high)
     return ends
 
 
 def _read_back(
-    consumer: Consumer, ends: Mapping[Place, Range], search: Search, waiting: Callable[[], None]
+    reader: Reader, ends: Mapping[Place, Range], search: Search, waiting: Callable[[], None]
 ) -> dict[Place, Tail]:
     """Walk back from the ends in windows that grow, until the search has what it wants in every partition."""
     tails = {place: Tail() for place in ends}
@@ -122,7 +168,7 @@ def _read_back(
     while left:
         windows = {place: (max(ends[place][0], end - window), end) for place, end in left.items()}
         left = {}
-        for place, found in _read(consumer, windows, waiting).items():
+        for place, found in _read(reader, windows, waiting).items():
             start = windows[place][0]
             if all(search.note(tails[place], headers) for headers in reversed(found)) and start > ends[place][0]:
                 left[place] = start
@@ -131,7 +177,7 @@ def _read_back(
 
 
 def _read(
-    consumer: Consumer, windows: Mapping[Place, Range], waiting: Callable[[], None]
+    reader: Reader, windows: Mapping[Place, Range], waiting: Callable[[], None]
 ) -> dict[Place, list[MessageHeaders]]:
     """Return the headers of the records in each partition's window; there may be fewer than offsets, down to none.
 
@@ -139,10 +185,10 @@ def _read(
     """
     found: dict[Place, list[MessageHeaders]] = {place: [] for place in windows}
     unfinished = set(windows)
-    consumer.assign([TopicPartition(*place, start) for place, (start, _) in windows.items()])
+    reader.assign([TopicPartition(*place, start) for place, (start, _) in windows.items()])
     silent = 0.0
     while unfinished:
-        message = consumer.poll(_POLL_S)
+        message = reader.poll(_POLL_S)
         if message is None:
             silent += _POLL_S
             if silent >= _TIMEOUT_S:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from stack import bench_commands, sending
+from stack import bench_commands, sending, sim
 from stack import status as status_report
 from stack.demo import run_demo
 from stack.errors import StackError
@@ -166,6 +166,25 @@ def demo(
             console.print("Stopping the stack …")
             stack.close()
     raise typer.Exit(0 if result.ok else 1)
+
+
+@app.command(name="sim")
+def simulate(
+    *,
+    minutes: Annotated[float, typer.Option(min=0.01, help="How long to run, on every core.")] = 2,
+    schedules: Annotated[int | None, typer.Option(min=1, help="Run so many schedules instead.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="The first seed; the others follow it. [default: any]")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the change-capture loop through simulated crashes, delays and outages, and check every record."""
+    tally = sim.simulate(console, seed=seed, schedules=schedules, seconds=minutes * 60)
+    if as_json:
+        typer.echo(sim.as_json(tally))
+    else:
+        _page().print(sim.in_words(tally))
+    raise typer.Exit(0 if tally.good else 1)
 
 
 def _page() -> Console:

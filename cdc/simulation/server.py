@@ -1,0 +1,156 @@
+"""Owns the simulated database: a log of transactions that grows, one slot, and a connection that streams from it.
+
+Source of facts: PostgreSQL manual, "Logical Decoding Concepts" and "Streaming Replication Protocol". A transaction is
+sent whole after its commit, in the order of commits, and again on every connection until the slot is confirmed beyond
+its commit. A confirmation lives in memory until the slot is saved: a crash of the server takes it back.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+from cdc.errors import DatabaseError, Kind
+from cdc.lsn import Lsn
+from cdc.pgoutput.messages import Begin, Commit, Event, Keepalive
+from cdc.simulation.broker import Broker
+from cdc.simulation.fate import Fate
+from cdc.simulation.history import FIRST_LSN, Key, Transaction
+
+_MOST_EVENTS: Final = 6
+
+
+class Server:
+    """What outlives the engine's processes and connections: the log and the slot."""
+
+    def __init__(self, transactions: Sequence[Transaction], broker: Broker, fate: Fate) -> None:
+        """Begin with an empty log; `transactions` are written to it as time goes by."""
+        self.transactions = transactions
+        self.fate = fate
+        self._broker = broker
+        self.written = 0
+        """How many transactions have committed so far."""
+        self.confirmed = self._saved = FIRST_LSN
+        self._checked = 0
+        self._due: dict[Key, int] = {}
+        self.forgotten = 0
+        """Records that the server was allowed to forget before the broker held them."""
+
+    @property
+    def end(self) -> Lsn:
+        """The end of the log; beyond the last commit there is always something that concerns nobody."""
+        return Lsn(self.transactions[self.written - 1].end_lsn + 8) if self.written else FIRST_LSN
+
+    @property
+    def finished(self) -> bool:
+        """Whether everything is written and confirmed."""
+        return self.written == len(self.transactions) and self.confirmed >= self.end
+
+    def grow(self) -> None:
+        """Let sessions commit: usually all that is left, sometimes one or none."""
+        left = len(self.transactions) - self.written
+        if left:
+            choice = self.fate.below(3)
+            self.written += left if choice == 0 else choice - 1
+
+    def confirm(self, lsn: Lsn) -> None:
+        """Take a confirmation; check what it allows to forget."""
+        fate = self.fate
+        while self._checked < self.written and self.transactions[self._checked].commit_lsn < lsn:
+            for key, _ in self.transactions[self._checked].due:
+                self._due[key] = self._due.get(key, 0) + 1
+                if len(self._broker.delivered.get(key, ())) < self._due[key]:
+                    self.forgotten += 1
+                    fate.note(f"WRONG: {_text(lsn)} is confirmed, but the broker lacks a record of {_key(key)}")
+            self._checked += 1
+        if lsn > self.confirmed:
+            if fate.rarely(4):
+                fate.note(f"the confirmation of {_text(lsn)} is lost on its way")
+                return
+            fate.note(f"the slot is confirmed up to {_text(lsn)}")
+            self.confirmed = lsn
+            if fate.rarely(2):
+                self._saved = lsn
+
+    def crash(self) -> None:
+        """Lose what was confirmed since the slot was last saved."""
+        self.confirmed = self._saved
+        self.fate.note(f"the server crashes; its slot is back at {_text(self._saved)}")
+
+
+class Connection:
+    """One replication connection: transactions from the confirmed point on, in batches of any size."""
+
+    def __init__(self, server: Server) -> None:
+        """Start streaming."""
+        server.fate.step(_lost)
+        self._server = server
+        self._fate = server.fate
+        self._next = 0
+        while self._next < server.written and server.transactions[self._next].commit_lsn < server.confirmed:
+            self._next += 1
+        self._described: set[int] = set()
+        self._events: deque[Event] = deque()
+        self._fate.note(f"streaming starts at {_text(server.confirmed)}")
+
+    def read(self, timeout: float) -> list[Event]:
+        """Return some of the next events.
+
+        Raises:
+            DatabaseError: The connection is lost here.
+        """
+        fate = self._fate
+        fate.step(_lost)
+        self._server.grow()
+        room = _MOST_EVENTS - fate.below(_MOST_EVENTS + 1)
+        if len(self._events) < room and self._next < self._server.written:
+            self._send_transaction()
+        elif not self._events and room:
+            # Between transactions the server speaks of how far it has read; it may also keep silent.
+            self._events.append(Keepalive(self._server.end, reply_requested=fate.below(2) == 0))
+        events = [self._events.popleft() for _ in range(min(room, len(self._events)))]
+        fate.now += 0.01 if events else timeout
+        if fate.trace is not None and events:
+            fate.note("received " + ", ".join(_describe(event) for event in events))
+        return events
+
+    def confirm(self, lsn: Lsn) -> None:
+        """Carry a confirmation to the server.
+
+        Raises:
+            DatabaseError: The connection is lost here.
+        """
+        self._fate.step(_lost)
+        self._server.confirm(lsn)
+
+    def _send_transaction(self) -> None:
+        fate, transaction = self._fate, self._server.transactions[self._next]
+        self._next += 1
+        whole: list[Event] = [*transaction.messages(self._described)]
+        if fate.rarely(4):
+            # Within a transaction the server may speak of a place behind commits that are still to come.
+            whole.insert(fate.below(len(whole) + 1), Keepalive(self._server.end, reply_requested=True))
+        lsn, end = transaction.commit_lsn, transaction.end_lsn
+        self._events += [Begin(lsn, 0, transaction.xid), *whole, Commit(lsn, end, 0)]
+        if fate.rarely(4):
+            follows = self._server.transactions[self._next].commit_lsn if self._next < self._server.written else end
+            self._events.append(Keepalive(follows, reply_requested=fate.rarely(2)))
+
+
+def _lost() -> DatabaseError:
+    return DatabaseError(Kind.CONNECTION_LOST, "the simulated connection is lost")
+
+
+def _text(lsn: int) -> str:
+    return f"0/{lsn:X}"
+
+
+def _key(key: Key) -> str:
+    return f"{key[0]} {key[1].decode()}"
+
+
+def _describe(event: Event) -> str:
+    if isinstance(event, Begin):
+        return f"begin {_text(event.final_lsn)}"
+    if isinstance(event, Keepalive):
+        return f"keepalive {_text(event.wal_end)}"
+    return type(event).__name__.lower()
