@@ -15,6 +15,7 @@ from cdc.capture import TableName
 from cdc.lsn import Lsn, parse_lsn
 from cdc.pgoutput.messages import Column, Relation, ReplicaIdentity
 from cdc.postgres import translated
+from cdc.types import TypeCatalog, TypeInfo
 
 OLDEST_SERVER: Final = 150_000
 
@@ -48,6 +49,16 @@ SELECT c.oid, n.nspname, c.relname, c.relkind = 'p', c.relreplident,
   JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename
  WHERE p.pubname = %s
  ORDER BY n.nspname, c.relname
+"""
+
+# Domains, arrays, and what has a name of its own; composite types alone, of which every table is one, keep their text.
+_TYPES: Final = """
+SELECT t.oid::bigint, n.nspname, t.typname, t.typbasetype::bigint, t.typtypmod,
+       coalesce(e.oid, 0)::bigint, coalesce(e.typdelim, ',')::text
+  FROM pg_type t
+  JOIN pg_namespace n ON n.oid = t.typnamespace
+  LEFT JOIN pg_type e ON e.typarray = t.oid
+ WHERE t.typtype <> 'c' AND (t.oid >= 16384 OR e.oid IS NOT NULL OR t.typtype = 'd')
 """
 
 
@@ -137,6 +148,18 @@ def _table(row: Sequence[Any]) -> Table:
         tuple(identity_index or ()),
         row_filter,
     )
+
+
+def read_types(connection: Connection[Any]) -> TypeCatalog:
+    """Return the types that are made of others, and how `money` is written here.
+
+    Raises:
+        DatabaseError: The connection is lost.
+    """
+    with translated():
+        rows = connection.execute(_TYPES).fetchall()
+        digits: Any = connection.execute("SELECT scale(1::money::numeric)").fetchone()
+    return TypeCatalog(tuple(TypeInfo(*row) for row in rows), digits[0])
 
 
 def missing_tables(connection: Connection[Any], names: Sequence[TableName]) -> frozenset[TableName]:

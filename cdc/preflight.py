@@ -11,10 +11,11 @@ from psycopg import sql
 
 from cdc.capture import TableName
 from cdc.catalog import OLDEST_SERVER, Server, Table
-from cdc.envelope import key_columns
 from cdc.errors import CdcError, Kind
 from cdc.policy import Stop, decide
 from cdc.slot import PLUGIN, Slot, publication_sql
+
+_KEY_REMEDY: Final = "Give it a primary key, or ALTER TABLE … REPLICA IDENTITY FULL."
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +87,11 @@ def _keys(installation: Installation) -> Iterator[Finding]:
     for table in installation.published:
         if table.name not in installation.wanted:
             continue
-        try:
-            key_columns(table.relation, table.primary_key)
-        except CdcError as error:
-            yield _found(error.kind, str(error))
-            continue
+        if not any(column.is_key for column in table.columns):
+            message = f"{table.name} has no replica identity: the server refuses its updates and deletions"
+            key = "primary key" if table.primary_key else "whole row"
+            message = f"{message}, and its inserts are keyed by the {key}"
+            yield Finding(Kind.TABLE_KEY, message, _KEY_REMEDY, stops=False)
         if not table.order:
             message = f"{table.name} has no unique key; a snapshot that is cut off begins this table again"
             yield Finding(Kind.TABLE_KEY, message, "Give it a primary key.", stops=False)
