@@ -30,6 +30,7 @@ SELECT (SELECT system_identifier FROM pg_control_system())::text,
        OR EXISTS (SELECT FROM pg_roles WHERE rolname = 'rds_replication' AND pg_has_role(oid, 'USAGE'))
 """
 
+# Before 18 no generated column is ever streamed, though the view may name it; since then the view tells the truth.
 _TABLES: Final = """
 SELECT c.oid, n.nspname, c.relname, c.relkind = 'p', c.relreplident,
        p.attnames, p.rowfilter,
@@ -43,7 +44,8 @@ SELECT c.oid, n.nspname, c.relname, c.relkind = 'p', c.relreplident,
          WHERE i.indrelid = c.oid AND i.indisreplident AND k.place <= i.indnkeyatts),
        (SELECT json_agg(json_build_array(a.attname, a.atttypid::bigint, a.atttypmod) ORDER BY a.attnum)
           FROM pg_attribute a
-         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attname = ANY (p.attnames))
+         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attname = ANY (p.attnames)
+           AND (a.attgenerated = '' OR current_setting('server_version_num')::int >= 180000))
   FROM pg_publication_tables p
   JOIN pg_namespace n ON n.nspname = p.schemaname
   JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename

@@ -335,6 +335,20 @@ def test_names_are_taken_as_they_are(database, topic, launch, wait_until) -> Non
     assert {record.fields["__table"] for record in records} == {'T"able.ü %s'}
 
 
+def test_generated_columns_are_the_same_in_snapshot_and_stream(database, topic, launch, wait_until) -> None:
+    """What the stream leaves out, the snapshot does too."""
+    database.run("CREATE TABLE g (id int PRIMARY KEY, twice int GENERATED ALWAYS AS (id * 2) STORED, n text)")
+    publish(database, "g")
+    database.run("INSERT INTO g VALUES (1, DEFAULT, 'a')")
+    launch(CDC_TABLES="public.g").wait_for("streaming")
+    database.run("INSERT INTO g VALUES (2, DEFAULT, 'b')")
+    records = wait_until(stored(topic, 2), "two records")
+    assert [told(record) for record in records] == [
+        ("r", {"id": 1}, {"id": 1, "n": "a"}),
+        ("c", {"id": 2}, {"id": 2, "n": "b"}),
+    ]
+
+
 def test_untouched_toast_of_every_kind_is_left_out_and_listed(database, topic, launch, wait_until) -> None:
     """Text, bytes, arrays, JSON, domains: no placeholder; FULL fills them in their form, a change of key does not."""
     database.run("CREATE DOMAIN long AS text")
