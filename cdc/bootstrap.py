@@ -31,6 +31,7 @@ from cdc.settings import SnapshotMode
 from cdc.slot import Slot, drop_slot, next_snapshot_name, promote, read_slot, snapshot_name, try_lock
 from cdc.snapshot import Earlier, SnapshotCopy, import_snapshot, read_rows
 from cdc.stream import CreatedSlot, ReplicationConnection
+from cdc.types import TypeCatalog
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -38,9 +39,9 @@ _log: Final = structlog.get_logger(__name__)
 class InsertWatch(Capture):
     """Remember the key of every row inserted while the stream catches up; kept in memory until the snapshot is done."""
 
-    def __init__(self, routes: Mapping[TableName, Route], source: bytes) -> None:
+    def __init__(self, routes: Mapping[TableName, Route], source: bytes, catalog: TypeCatalog | None = None) -> None:
         """Start with nothing seen."""
-        super().__init__(routes, source)
+        super().__init__(routes, source, catalog=catalog)
         self.inserted: set[tuple[TopicName, bytes]] = set()
 
     def records(self, message: Message) -> Sequence[Record]:
@@ -130,7 +131,7 @@ def _catch_up(session: Session, slot: str, first_point: Lsn, until: Lsn) -> Earl
         stream = connection.start(slot, settings.publication_name, deadline=settings.cdc_server_deadline_seconds)
         waiting = session.keep_alive(stream, first_point)
         tails = session.read_tails(waiting, snapshot_from=Position.of_snapshot_row(first_point, 0))
-        capture = InsertWatch(session.routes, session.server.source)
+        capture = InsertWatch(session.routes, session.server.source, session.types)
         relay = session.relay(stream, capture, first_point, tails)
         relay.run_until(until)
     _log.info("snapshot_caught_up", records=relay.records, skipped=relay.skipped, inserted=len(capture.inserted))

@@ -17,8 +17,9 @@ import structlog
 from cdc.envelope import CREATE, READ, Payload, TableEncoder
 from cdc.errors import CdcError, Kind
 from cdc.lsn import STEPS, Lsn, Position
-from cdc.pgoutput.messages import Begin, Delete, Insert, Message, Relation, Row, Truncate, Update
+from cdc.pgoutput.messages import Begin, Delete, Insert, Message, Relation, Row, Truncate, Type, Update
 from cdc.records import COMMITTED, POSITION, SNAPSHOT, SOURCE, UNAVAILABLE, XID, Headers, Record, TopicName
+from cdc.types import TypeCatalog, Types
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -47,8 +48,15 @@ class Route:
 class Capture:
     """Turn the changes of the captured tables into records with positions and headers."""
 
-    def __init__(self, routes: Mapping[TableName, Route], source: bytes, clock: Clock = time.time) -> None:
+    def __init__(
+        self,
+        routes: Mapping[TableName, Route],
+        source: bytes,
+        clock: Clock = time.time,
+        catalog: TypeCatalog | None = None,
+    ) -> None:
         """Start without any relation known: the server describes each before its first change on a connection."""
+        self._types = Types(catalog)
         self._routes = routes
         self._source = (SOURCE, source)
         self._clock = clock
@@ -73,9 +81,15 @@ class Capture:
             return self._changed(message)
         if isinstance(message, Relation):
             self._describe(message)
+        elif isinstance(message, Type):
+            self._types.learn(message)
         elif isinstance(message, Truncate):
             self._truncated(message)
         return ()
+
+    def encoder(self, relation: Relation, primary_key: Sequence[str]) -> TableEncoder:
+        """Return an encoder of a relation's rows that knows the types of the database."""
+        return TableEncoder(relation, primary_key, self._types)
 
     def snapshot_record(  # a row and its whole place
         self,
@@ -134,7 +148,7 @@ class Capture:
         if route is None:
             self._encoders[relation.oid] = None
         else:
-            self._encoders[relation.oid] = (TableEncoder(relation, route.primary_key), route.topic)
+            self._encoders[relation.oid] = (self.encoder(relation, route.primary_key), route.topic)
 
     def _truncated(self, message: Truncate) -> None:
         self._change += 1

@@ -15,6 +15,7 @@ from cdc.capture import TableName
 from cdc.lsn import Lsn, parse_lsn
 from cdc.pgoutput.messages import Column, Relation, ReplicaIdentity
 from cdc.postgres import translated
+from cdc.types import TypeCatalog, TypeInfo
 
 OLDEST_SERVER: Final = 150_000
 
@@ -29,6 +30,7 @@ SELECT (SELECT system_identifier FROM pg_control_system())::text,
        OR EXISTS (SELECT FROM pg_roles WHERE rolname = 'rds_replication' AND pg_has_role(oid, 'USAGE'))
 """
 
+# Before 18 no generated column is ever streamed, though the view may name it; since then the view tells the truth.
 _TABLES: Final = """
 SELECT c.oid, n.nspname, c.relname, c.relkind = 'p', c.relreplident,
        p.attnames, p.rowfilter,
@@ -42,12 +44,23 @@ SELECT c.oid, n.nspname, c.relname, c.relkind = 'p', c.relreplident,
          WHERE i.indrelid = c.oid AND i.indisreplident AND k.place <= i.indnkeyatts),
        (SELECT json_agg(json_build_array(a.attname, a.atttypid::bigint, a.atttypmod) ORDER BY a.attnum)
           FROM pg_attribute a
-         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attname = ANY (p.attnames))
+         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attname = ANY (p.attnames)
+           AND (a.attgenerated = '' OR current_setting('server_version_num')::int >= 180000))
   FROM pg_publication_tables p
   JOIN pg_namespace n ON n.nspname = p.schemaname
   JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename
  WHERE p.pubname = %s
  ORDER BY n.nspname, c.relname
+"""
+
+# Domains, arrays, and what has a name of its own; composite types alone, of which every table is one, keep their text.
+_TYPES: Final = """
+SELECT t.oid::bigint, n.nspname, t.typname, t.typbasetype::bigint, t.typtypmod,
+       coalesce(e.oid, 0)::bigint, coalesce(e.typdelim, ',')::text
+  FROM pg_type t
+  JOIN pg_namespace n ON n.oid = t.typnamespace
+  LEFT JOIN pg_type e ON e.typarray = t.oid
+ WHERE t.typtype <> 'c' AND (t.oid >= 16384 OR e.oid IS NOT NULL OR t.typtype = 'd')
 """
 
 
@@ -137,6 +150,18 @@ def _table(row: Sequence[Any]) -> Table:
         tuple(identity_index or ()),
         row_filter,
     )
+
+
+def read_types(connection: Connection[Any]) -> TypeCatalog:
+    """Return the types that are made of others, and how `money` is written here.
+
+    Raises:
+        DatabaseError: The connection is lost.
+    """
+    with translated():
+        rows = connection.execute(_TYPES).fetchall()
+        digits: Any = connection.execute("SELECT scale(1::money::numeric)").fetchone()
+    return TypeCatalog(tuple(TypeInfo(*row) for row in rows), digits[0])
 
 
 def missing_tables(connection: Connection[Any], names: Sequence[TableName]) -> frozenset[TableName]:

@@ -15,7 +15,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponent
 
 from cdc import bootstrap, preflight
 from cdc.capture import TableName
-from cdc.catalog import Server, Table, missing_tables, read_server, read_tables
+from cdc.catalog import Server, Table, missing_tables, read_server, read_tables, read_types
 from cdc.errors import CdcError, DatabaseError, Kind
 from cdc.lsn import format_lsn
 from cdc.policy import Retry, decide
@@ -86,7 +86,9 @@ class Engine:
             server = read_server(control)
             tables = self._prepare(control, server)
             topics = {settings.topic_of(table.name) for table in tables}
-            session = Session(settings, self._shutdown, sink, server, tables, sink.partitions(topics))
+            session = Session(
+                settings, self._shutdown, sink, server, tables, sink.partitions(topics), read_types(control)
+            )
             if read_slot(control, settings.slot_name) is None:
                 bootstrap.create_slot(session)
             bootstrap.drop_leftover(session, control)

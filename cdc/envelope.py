@@ -16,7 +16,8 @@ import orjson
 
 from cdc.errors import CdcError, Kind
 from cdc.pgoutput.messages import UNCHANGED, Delete, Relation, ReplicaIdentity, Row, Update, Value
-from cdc.values import JsonValue, converter
+from cdc.types import Types
+from cdc.values import JsonValue
 
 CREATE: Final = "c"
 UPDATE: Final = "u"
@@ -37,33 +38,29 @@ def key_columns(relation: Relation, primary_key: Sequence[str]) -> tuple[str, ..
     """Return the names of the columns that make the record key.
 
     With REPLICA IDENTITY FULL every column is marked, so the table's own primary key decides. Otherwise the marked
-    columns are the only ones that a deletion brings with it.
-
-    Raises:
-        CdcError: The table has no key.
+    columns are the only ones that a deletion brings with it. Where none is marked, the server lets no update and no
+    deletion happen; the primary key serves if there is one, else the whole row: equal rows share a partition.
     """
-    names = [column.name for column in relation.columns]
-    if relation.replica_identity is ReplicaIdentity.FULL and primary_key and set(primary_key) <= set(names):
-        return tuple(primary_key)
+    names = tuple(column.name for column in relation.columns)
     marked = tuple(column.name for column in relation.columns if column.is_key)
-    if not marked:
-        raise CdcError(Kind.TABLE_KEY, f"table {relation.schema}.{relation.name} has no key to order its records by")
-    return marked
+    if marked and relation.replica_identity is not ReplicaIdentity.FULL:
+        return marked
+    return tuple(primary_key) if primary_key and set(primary_key) <= set(names) else names
 
 
 class TableEncoder:
     """Turn the rows of one relation, as it is now, into keys and values."""
 
-    def __init__(self, relation: Relation, primary_key: Sequence[str] = ()) -> None:
-        """Prepare the columns.
-
-        Raises:
-            CdcError: The table has no key.
-        """
+    def __init__(self, relation: Relation, primary_key: Sequence[str] = (), types: Types | None = None) -> None:
+        """Prepare the columns once, so that a row costs only the conversions that it needs."""
+        types = types or Types()
         self.table = relation.name
         self._relation = relation
         self._names = [column.name for column in relation.columns]
-        converters = [(index, converter(column.type_oid)) for index, column in enumerate(relation.columns)]
+        converters = [
+            (index, types.converter(column.type_oid, column.type_modifier))
+            for index, column in enumerate(relation.columns)
+        ]
         self._converters = [(index, convert) for index, convert in converters if convert is not None]
         self._key = [(name, self._names.index(name)) for name in key_columns(relation, primary_key)]
 

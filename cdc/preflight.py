@@ -4,14 +4,13 @@ A finding is a fact about the installation. An error raised while checking is an
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from psycopg import sql
 
 from cdc.capture import TableName
 from cdc.catalog import OLDEST_SERVER, Server, Table
-from cdc.envelope import key_columns
 from cdc.errors import CdcError, Kind
 from cdc.policy import Stop, decide
 from cdc.slot import PLUGIN, Slot, publication_sql
@@ -75,7 +74,10 @@ def _tables(installation: Installation) -> Iterator[Finding]:
             )
             message = f"the publication {installation.publication} does not have the table {name}"
             create = publication_sql(installation.publication, installation.wanted)
-            remedy = f"{statement.as_string()}; or, if it does not exist: {create};"
+            remedy = (
+                f"{statement.as_string()}; or, if it does not exist: {create}; of a partitioned table, list the"
+                " partitions in CDC_TABLES, or let the publication SET (publish_via_partition_root = true)."
+            )
             yield Finding(Kind.PUBLICATION, message, remedy)
     for name in sorted(published - set(installation.wanted), key=str):
         message = f"the publication {installation.publication} sends {name}, which is not in CDC_TABLES"
@@ -86,11 +88,11 @@ def _keys(installation: Installation) -> Iterator[Finding]:
     for table in installation.published:
         if table.name not in installation.wanted:
             continue
-        try:
-            key_columns(table.relation, table.primary_key)
-        except CdcError as error:
-            yield _found(error.kind, str(error))
-            continue
+        if not any(column.is_key for column in table.columns):
+            message = f"{table.name} has no replica identity: the server refuses its updates and deletions"
+            key = "primary key" if table.primary_key else "whole row"
+            message = f"{message}, and its inserts are keyed by the {key}"
+            yield replace(_found(Kind.TABLE_KEY, message), stops=False)
         if not table.order:
             message = f"{table.name} has no unique key; a snapshot that is cut off begins this table again"
             yield Finding(Kind.TABLE_KEY, message, "Give it a primary key.", stops=False)

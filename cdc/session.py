@@ -20,6 +20,7 @@ from cdc.settings import Settings
 from cdc.shutdown import Shutdown
 from cdc.sink import KafkaSink
 from cdc.stream import ReplicationStream
+from cdc.types import TypeCatalog
 
 Tails = Mapping[TopicName, Sequence[Tail]]
 
@@ -34,6 +35,7 @@ class Session:
     server: Server
     tables: tuple[Table, ...]
     partitions: Mapping[TopicName, int]
+    types: TypeCatalog
 
     @property
     def url(self) -> str:
@@ -52,7 +54,7 @@ class Session:
 
     def capture(self) -> Capture:
         """Return a capture that knows no relation yet, for a new connection."""
-        return Capture(self.routes, self.server.source)
+        return Capture(self.routes, self.server.source, catalog=self.types)
 
     def read_tails(self, waiting: Callable[[], None], snapshot_from: Position | None = None) -> Tails:
         """Ask Kafka what the topics hold at their ends; the session must hold the slot.

@@ -20,7 +20,6 @@ from psycopg import Connection, sql
 
 from cdc.capture import Capture, TableName
 from cdc.catalog import Table
-from cdc.envelope import TableEncoder
 from cdc.ledger import Ledger, Limits
 from cdc.lsn import Lsn, Position, format_lsn
 from cdc.pgoutput.messages import Row
@@ -87,7 +86,7 @@ class SnapshotCopy:
         Raises:
             CdcError: The sink failed, or a row does not fit its table.
         """
-        encoder = TableEncoder(table.relation, table.primary_key)
+        encoder = self._capture.encoder(table.relation, table.primary_key)
         index_of = {column.name: index for index, column in enumerate(table.columns)}
         order = [index_of[name] for name in table.order]
         flag_of = {partition: flag for flag, partition in enumerate(self.boundaries(topic, table.name))}

@@ -149,6 +149,7 @@ class Stored:
     fields: dict[str, Any] | None
     headers: dict[str, bytes]
     value: bytes | None
+    raw_key: bytes = b""
 
     @property
     def operation(self) -> str:
@@ -185,7 +186,7 @@ class Topic:
             headers = {name: bytes(content) for name, content in message.headers() or ()}
             key = json.loads(message.key()).get("id", message.key().decode())
             fields = None if value is None else json.loads(value)
-            found.append(Stored(message.partition(), key, fields, headers, value))
+            found.append(Stored(message.partition(), key, fields, headers, value, message.key()))
         consumer.close()
         return found
 

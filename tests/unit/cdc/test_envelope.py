@@ -132,12 +132,14 @@ def test_a_key_of_several_columns_keeps_their_order_and_types() -> None:
     assert TableEncoder(relation).row(("7", "x", "y"), CREATE, NOW).key == b'{"b":7,"a":"y"}'
 
 
-def test_a_table_without_a_key_is_refused(headers_relation: Relation) -> None:
-    """Without a key the records of a row would lose their order."""
+def test_without_an_identity_the_primary_key_or_the_whole_row_is_the_key(headers_relation: Relation) -> None:
+    """The server lets only inserts happen then; they keep a key, so that their partition is always the same."""
     columns = tuple(replace(column, is_key=False) for column in headers_relation.columns)
-    with pytest.raises(CdcError) as caught:
-        TableEncoder(replace(headers_relation, columns=columns))
-    assert caught.value.kind is Kind.TABLE_KEY
+    nothing = replace(headers_relation, columns=columns, replica_identity=ReplicaIdentity.NOTHING)
+    assert json.loads(TableEncoder(nothing, ("id",)).row(ROW, CREATE, NOW).key) == {"id": "1"}
+    payload = TableEncoder(nothing).row(ROW, CREATE, NOW)
+    assert json.loads(payload.key).items() <= value_of(payload).items()
+    assert list(json.loads(payload.key)) == [column.name for column in columns]
 
 
 @pytest.mark.parametrize("row", [(), ROW[:5], (*ROW, "more")])

@@ -40,7 +40,6 @@ KEYLESS = replace(TABLE, columns=(Column("id", 25, -1, False),), primary_key=())
             Kind.PUBLICATION,
             '"pub" ADD TABLE "public"."event_headers"; or, if it does not exist: CREATE PUBLICATION "pub" FOR TABLE',
         ),
-        (replace(SOUND, published=(KEYLESS,)), Kind.TABLE_KEY, "primary key"),
         (replace(SOUND, slot=replace(SLOT, plugin="test_decoding")), Kind.SLOT_FOREIGN, "SLOT_NAME"),
         (replace(SOUND, slot=replace(SLOT, database="other")), Kind.SLOT_FOREIGN, "SLOT_NAME"),
         (replace(SOUND, slot=replace(SLOT, lost=True)), Kind.SLOT_INVALIDATED, "when_needed"),
@@ -82,3 +81,11 @@ def test_the_error_is_of_the_first_findings_kind() -> None:
     findings = [Finding(Kind.WAL_LEVEL, "one", "r"), Finding(Kind.TABLE, "two", "r")]
     error = PreflightError(findings)
     assert (error.kind, str(error)) == (Kind.WAL_LEVEL, "one; two")
+
+
+def test_a_table_without_an_identity_is_a_doubt() -> None:
+    """Its inserts are captured; that the server refuses the rest is said at the start."""
+    findings = check(replace(SOUND, published=(KEYLESS,)))
+    assert [(finding.kind, finding.stops) for finding in findings] == [(Kind.TABLE_KEY, False)] * 2
+    assert "keyed by the whole row" in findings[0].message
+    assert "primary key" in findings[0].remedy
