@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from stack import transactions
 from stack.faults import FaultRun
 from stack.local import LocalStack
 from stack.settings import HOST, StackSettings
@@ -61,3 +62,23 @@ def faults(
         typer.echo(f"{report.rounds} rounds ({by_fault}), {report.events} changes:")
         typer.echo(f"{report.lost} lost, {report.duplicates} duplicates, {report.reordered} keys out of order")
     raise typer.Exit(0 if report.ok else 1)
+
+
+@app.command()
+def transaction(
+    *,
+    rows: Annotated[int, typer.Option(min=1, help="Rows in the one transaction.")] = 1_000_000,
+    row_bytes: Annotated[int, typer.Option(min=1, help="About how many bytes each header has.")] = 64,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")] = False,
+) -> None:
+    """Carry one large transaction to Kafka; show the time it takes and the engine's memory."""
+    with own_stack() as stack:
+        report = transactions.run(stack, rows, row_bytes)
+    if as_json:
+        typer.echo(json.dumps(report.as_dict()))
+    else:
+        typer.echo(
+            f"{report.delivered} of {report.rows} rows in {report.seconds} s ({report.rows_per_second} a second)"
+        )
+        typer.echo(f"peak memory of the engine: {report.peak_memory_mb} MB")
+    raise typer.Exit(0 if report.delivered == report.rows else 1)
