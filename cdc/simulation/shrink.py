@@ -4,10 +4,11 @@ It needs to know nothing of what the choices mean: a choice left out or made sma
 kinder, see `cdc.simulation.fate`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
-_MOST_TRIES: Final = 4000
+_MOST_TRIES: Final = 15_000
+_SIZES: Final = (1, 2, 3, 4, 6)
 
 Choices = list[int]
 
@@ -19,30 +20,57 @@ def shrink(choices: Sequence[int], fails: Callable[[Choices], bool]) -> Choices:
         choices: Of a failing schedule.
         fails: Runs the schedule that some choices make; says whether it fails.
     """
-    best = list(choices)
-    tries = 0
-    improved = True
-    while improved:
-        improved = False
-        for candidate in _smaller(best):
-            tries += 1
-            if tries > _MOST_TRIES:
-                return best
-            if fails(candidate):
-                best, improved = candidate, True
-                break
-    return best
+    search = _Search(list(choices), fails)
+    while search.leave_out() | search.lower() or search.lower_and_leave_out():
+        pass
+    return search.best
 
 
-def _smaller(choices: Choices) -> Iterator[Choices]:
-    """Yield ever less radical ways to make the choices fewer or smaller."""
-    size = len(choices)
-    while size:
-        for start in range(len(choices) - size, -1, -size):
-            yield choices[:start] + choices[start + size :]
-        size //= 2
-    for index, choice in enumerate(choices):
-        if choice:
-            yield [*choices[:index], 0, *choices[index + 1 :]]
-        if choice > 1:
-            yield [*choices[:index], choice - 1, *choices[index + 1 :]]
+class _Search:
+    def __init__(self, best: Choices, fails: Callable[[Choices], bool]) -> None:
+        self.best = best
+        self._fails = fails
+        self._tries = 0
+
+    def leave_out(self) -> bool:
+        """Leave out runs of choices, shorter and shorter ones, from the end; return whether it helped."""
+        before = len(self.best)
+        size = before
+        while size:
+            start = len(self.best) - size
+            while start >= 0:
+                # After a success the same place is tried again: it holds other choices now.
+                if not self._try([*self.best[:start], *self.best[start + size :]]) or start + size > len(self.best):
+                    start -= size
+            size //= 2
+        return len(self.best) < before
+
+    def lower(self) -> bool:
+        """Make each choice 0, or else one less as often as that fails; return whether it helped."""
+        before = self.best
+        for index in range(len(self.best)):
+            if self.best[index] and not self._set(index, 0):
+                while self.best[index] > 1 and self._set(index, self.best[index] - 1):
+                    pass
+        return self.best != before
+
+    def lower_and_leave_out(self) -> bool:
+        """Find one choice to lower together with a few to leave out that only it had called for; say whether it did."""
+        for index, choice in enumerate(self.best):
+            if choice:
+                head, rest = [*self.best[:index], choice - 1], self.best[index + 1 :]
+                for size in _SIZES:
+                    for start in range(len(rest) - size + 1):
+                        if self._try([*head, *rest[:start], *rest[start + size :]]):
+                            return True
+        return False
+
+    def _set(self, index: int, choice: int) -> bool:
+        return self._try([*self.best[:index], choice, *self.best[index + 1 :]])
+
+    def _try(self, candidate: Choices) -> bool:
+        self._tries += 1
+        if self._tries > _MOST_TRIES or not self._fails(candidate):
+            return False
+        self.best = candidate
+        return True
