@@ -74,6 +74,8 @@ def read_tails(
     partitions: Mapping[TopicName, int],
     search: Search,
     waiting: Callable[[], None],
+    *,
+    settled: bool = True,
 ) -> dict[TopicName, list[Tail]]:
     """Return the tail of every partition.
 
@@ -83,6 +85,8 @@ def read_tails(
         partitions: The topics and how many partitions each has.
         search: What to look for.
         waiting: Called between reads; keeps the replication connection alive, or raises to give up.
+        settled: Look again until the ends stay where they are. Without the slot, while somebody may write, False
+            gives the ends as they were at one time: good to show, not to resume from.
 
     Raises:
         BrokerError: Kafka cannot be reached, or refuses to be read.
@@ -94,7 +98,7 @@ def read_tails(
             ends = _ends(consumer, wanted)
             while True:
                 tails = _read_back(consumer, ends, search, waiting)
-                if (again := _ends(consumer, wanted)) == ends:
+                if not settled or (again := _ends(consumer, wanted)) == ends:
                     break
                 ends = again
         finally:
@@ -102,6 +106,28 @@ def read_tails(
     except KafkaException as error:
         raise broker_error(error) from error
     return {topic: [tails[topic, number] for number in range(count)] for topic, count in partitions.items()}
+
+
+def count_partitions(
+    bootstrap_servers: str, given: Mapping[str, str], topics: Sequence[TopicName]
+) -> dict[TopicName, int]:
+    """Return the number of partitions of each topic; create none.
+
+    Raises:
+        BrokerError: Kafka cannot be reached, or a topic does not exist.
+    """
+    try:
+        consumer = Consumer(reader_config(bootstrap_servers, given))
+        try:
+            found = {topic: consumer.list_topics(topic, timeout=_TIMEOUT_S).topics[topic] for topic in topics}
+        finally:
+            consumer.close()
+    except KafkaException as error:
+        raise broker_error(error) from error
+    for described in found.values():
+        if described.error is not None:
+            raise broker_error(described.error)
+    return {topic: len(described.partitions) for topic, described in found.items()}
 
 
 def _ends(consumer: Consumer, wanted: Sequence[TopicPartition]) -> dict[Place, Range]:

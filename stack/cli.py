@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from stack import sending
+from stack import cdc_commands, sending
 from stack import status as status_report
 from stack.demo import run_demo
 from stack.errors import StackError
@@ -30,6 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.add_typer(cdc_commands.app, name="cdc")
 console = Console(stderr=True, highlight=False)
 
 _PIPE_WIDTH = 140
