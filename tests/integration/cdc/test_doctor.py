@@ -1,4 +1,4 @@
-"""`headwater cdc doctor` finds each planted fault with the SQL that cures it; `status` tells where replication stands."""
+"""`headwater cdc doctor` finds each planted fault, with the SQL that cures it; `status` tells where it stands."""
 
 import json
 import os
