@@ -5,13 +5,17 @@ Exit codes: 0 stopped in order, 1 stopped by an error (its remedy is in the log)
 
 import logging
 import sys
+from contextlib import ExitStack
 from typing import Final
 
 import structlog
 from pydantic import ValidationError
 
+from cdc.endpoint import serving
 from cdc.engine import Engine
 from cdc.errors import CdcError
+from cdc.health import Deadlines, Health
+from cdc.metrics import Monitor
 from cdc.policy import Stop, decide
 from cdc.preflight import PreflightError
 from cdc.settings import Settings
@@ -34,7 +38,11 @@ def main() -> int:
         return 2
     _configure_log(settings.log_level)
     try:
-        Engine(settings, shutdown).run()
+        with ExitStack() as stack:
+            monitor = Monitor(Health(Deadlines(settings.cdc_ready_seconds, settings.cdc_live_seconds)))
+            if settings.cdc_http_port is not None:
+                stack.enter_context(serving(monitor, settings.cdc_http_host, settings.cdc_http_port))
+            Engine(settings, shutdown, monitor).run()
     except PreflightError as error:
         for finding in error.findings:
             say = _log.error if finding.stops else _log.warning

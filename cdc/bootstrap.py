@@ -23,6 +23,7 @@ from psycopg import Connection
 from cdc.capture import Capture, Route, TableName
 from cdc.errors import CdcError, DatabaseError, Kind
 from cdc.lsn import Lsn, Position, format_lsn
+from cdc.observer import Phase
 from cdc.pgoutput.messages import Insert, Message, Update
 from cdc.postgres import connect, translated
 from cdc.records import Record, TopicName
@@ -145,8 +146,14 @@ def _covered(tails: Tails) -> dict[TopicName, list[dict[Any, tuple[str, ...]]]]:
 def _copy(session: Session, reader: Connection[Any], created: CreatedSlot, earlier: Earlier) -> None:
     import_snapshot(reader, created.snapshot)
     copy = SnapshotCopy(
-        session.capture(), session.sink, created.consistent_point, earlier=earlier, limits=session.limits
+        session.capture(),
+        session.sink,
+        created.consistent_point,
+        earlier=earlier,
+        limits=session.limits,
+        observer=session.observer,
     )
+    session.observer.entered(Phase.SNAPSHOT)
     for table in session.tables:
         topic = session.settings.topic_of(table.name)
         boundaries = list(copy.boundaries(topic, table.name).values())

@@ -27,7 +27,8 @@ SELECT (SELECT system_identifier FROM pg_control_system())::text,
        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END::text,
        current_user::text,
        (SELECT rolsuper OR rolreplication FROM pg_roles WHERE rolname = current_user)
-       OR EXISTS (SELECT FROM pg_roles WHERE rolname = 'rds_replication' AND pg_has_role(oid, 'USAGE'))
+       OR EXISTS (SELECT FROM pg_roles WHERE rolname = 'rds_replication' AND pg_has_role(oid, 'USAGE')),
+       (SELECT setting::bigint FROM pg_settings WHERE name = 'max_slot_wal_keep_size')
 """
 
 # Before 18 no generated column is ever streamed, though the view may name it; since then the view tells the truth.
@@ -76,6 +77,8 @@ class Server:
     wal_end: Lsn
     user: str
     may_replicate: bool
+    slot_wal_keep_mb: int | None = None
+    """`max_slot_wal_keep_size` in megabytes; negative is unlimited."""
 
     @property
     def source(self) -> bytes:
@@ -116,8 +119,8 @@ def read_server(connection: Connection[Any]) -> Server:
     """
     with translated():
         row: Any = connection.execute(_SERVER).fetchone()
-    identifier, database, version, wal_level, wal_end, user, may_replicate = row
-    return Server(identifier, database, version, wal_level, parse_lsn(wal_end), user, bool(may_replicate))
+    identifier, database, version, wal_level, wal_end, user, may_replicate, keep = row
+    return Server(identifier, database, version, wal_level, parse_lsn(wal_end), user, bool(may_replicate), keep)
 
 
 def read_tables(connection: Connection[Any], publication: str) -> tuple[Table, ...]:
@@ -177,3 +180,19 @@ def missing_tables(connection: Connection[Any], names: Sequence[TableName]) -> f
             ([name.schema for name in names],),
         ).fetchall()
     return frozenset(names) - {TableName(schema, name) for schema, name in rows}
+
+
+def unreadable_tables(connection: Connection[Any], names: Sequence[TableName]) -> tuple[TableName, ...]:
+    """Return those of these existing tables that the role may not SELECT from.
+
+    Raises:
+        DatabaseError: The connection is lost.
+    """
+    with translated():
+        rows = connection.execute(
+            "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE c.relkind IN ('r', 'p') AND n.nspname = ANY (%s)"
+            " AND NOT (has_schema_privilege(n.oid, 'USAGE') AND has_any_column_privilege(c.oid, 'SELECT'))",
+            ([name.schema for name in names],),
+        ).fetchall()
+    return tuple(sorted(set(names) & {TableName(schema, name) for schema, name in rows}, key=str))

@@ -18,6 +18,7 @@ from cdc.capture import TableName
 from cdc.catalog import Server, Table, missing_tables, read_server, read_tables, read_types
 from cdc.errors import CdcError, DatabaseError, Kind
 from cdc.lsn import format_lsn
+from cdc.observer import UNWATCHED, Observer, Phase
 from cdc.policy import Retry, decide
 from cdc.postgres import connect
 from cdc.relay import Relay
@@ -37,9 +38,10 @@ _STEADY_S: Final = 10.0
 class Engine:
     """Carry the changes of a database to Kafka until told to stop."""
 
-    def __init__(self, settings: Settings, shutdown: Shutdown) -> None:
+    def __init__(self, settings: Settings, shutdown: Shutdown, observer: Observer = UNWATCHED) -> None:
         self._settings = settings
         self._shutdown = shutdown
+        self._observer = observer
         self._streaming_since: float | None = None
 
     def run(self) -> None:
@@ -52,7 +54,7 @@ class Engine:
             retry=retry_if_exception(_may_pass),
             wait=_patience,
             after=self._forget_old_troubles,
-            before_sleep=_say_so,
+            before_sleep=self._before_pause,
             sleep=self._shutdown.pause,
             reraise=True,
         )
@@ -63,6 +65,7 @@ class Engine:
 
     def _session(self) -> None:
         self._streaming_since = None
+        self._observer.entered(Phase.OPENING)
         settings = self._settings
         sink = KafkaSink(settings.kafka_bootstrap_servers, settings.cdc_kafka_config, linger_ms=settings.cdc_linger_ms)
         try:
@@ -73,7 +76,9 @@ class Engine:
                 with self._shutdown.interruptible():
                     stream, relay = self._start(session, connection)
                 self._streaming_since = time.monotonic()
+                self._observer.entered(Phase.STREAMING)
                 relay.run(self._shutdown)
+                self._observer.entered(Phase.STOPPING)
                 stream.finish()
             _log.info("stopped", transactions=relay.transactions, records=relay.records)
         finally:
@@ -87,7 +92,14 @@ class Engine:
             tables = self._prepare(control, server)
             topics = {settings.topic_of(table.name) for table in tables}
             session = Session(
-                settings, self._shutdown, sink, server, tables, sink.partitions(topics), read_types(control)
+                settings=settings,
+                shutdown=self._shutdown,
+                sink=sink,
+                server=server,
+                tables=tables,
+                partitions=sink.partitions(topics),
+                types=read_types(control),
+                observer=self._observer,
             )
             if read_slot(control, settings.slot_name) is None:
                 bootstrap.create_slot(session)
@@ -114,7 +126,13 @@ class Engine:
         """Take the slot, then ask Kafka where the topics end, then put the loop together."""
         settings = self._settings
         slot_name = settings.slot_name
-        stream = connection.start(slot_name, settings.publication_name, deadline=settings.cdc_server_deadline_seconds)
+        stream = connection.start(
+            slot_name,
+            settings.publication_name,
+            deadline=settings.cdc_server_deadline_seconds,
+            # So that an idle server is heard often enough to count as ready.
+            ask_after=settings.cdc_ready_seconds / 2,
+        )
         with closing(connect(session.url)) as control:
             slot = read_slot(control, slot_name)
             if slot is None or slot.confirmed is None:
@@ -124,6 +142,10 @@ class Engine:
         confirmed, held = format_lsn(slot.confirmed), describe(furthest(tails))
         _log.info("streaming", slot=slot_name, confirmed_lsn=confirmed, held=held, tables=len(session.tables))
         return stream, session.relay(stream, session.capture(), slot.confirmed, tails)
+
+    def _before_pause(self, state: RetryCallState) -> None:
+        self._observer.entered(Phase.RETRYING)
+        _say_so(state)
 
     def _forget_old_troubles(self, state: RetryCallState) -> None:
         since = self._streaming_since

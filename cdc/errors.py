@@ -33,6 +33,7 @@ class Kind(Enum):
     SLOT_FOREIGN = "slot_foreign"
     SLOT_LOST = "slot_lost"
     SLOT_INVALIDATED = "slot_invalidated"
+    WAL_BUDGET = "wal_budget"
     HISTORY_REWOUND = "history_rewound"
     TOPIC = "topic"
     TOPIC_RIGHT = "topic_right"

@@ -65,6 +65,7 @@ _DECISIONS: Final[Mapping[Kind, Decision]] = {
         "The server removed WAL the slot still needed (max_slot_wal_keep_size). Drop the slot, and start with "
         "CDC_SNAPSHOT_MODE=when_needed for a new snapshot."
     ),
+    Kind.WAL_BUDGET: Stop("Set max_slot_wal_keep_size well above the WAL of the longest absence of the engine."),
     Kind.HISTORY_REWOUND: Stop(
         "The database was restored to a time before records already in the topic. Use a new topic, or empty this one "
         "and drop the slot."

@@ -13,7 +13,7 @@ from cdc.capture import TableName
 from cdc.catalog import OLDEST_SERVER, Server, Table
 from cdc.errors import CdcError, Kind
 from cdc.policy import Stop, decide
-from cdc.slot import PLUGIN, Slot, publication_sql
+from cdc.slot import PLUGIN, Slot, drop_sql, publication_sql
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,8 @@ class Finding:
     message: str
     remedy: str
     stops: bool = True
+    sql: str | None = None
+    """The statement that cures it, where one does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class Installation:
     existing: frozenset[TableName]
     """Those of the wanted tables that exist, published or not."""
     slot: Slot | None
+    has_publication: bool = True
 
 
 class PreflightError(CdcError):
@@ -58,9 +61,10 @@ def _server(installation: Installation) -> Iterator[Finding]:
     if server.version < OLDEST_SERVER:
         yield _found(Kind.SERVER_VERSION, f"the server's version is {server.version // 10_000}")
     if server.wal_level != "logical":
-        yield _found(Kind.WAL_LEVEL, f"wal_level is {server.wal_level}")
+        yield _found(Kind.WAL_LEVEL, f"wal_level is {server.wal_level}", "ALTER SYSTEM SET wal_level = 'logical';")
     if not server.may_replicate:
-        yield _found(Kind.REPLICATION_RIGHT, f"the role {server.user} may not replicate")
+        statement = sql.SQL("ALTER ROLE {} REPLICATION;").format(sql.Identifier(server.user)).as_string()
+        yield _found(Kind.REPLICATION_RIGHT, f"the role {server.user} may not replicate", statement)
 
 
 def _tables(installation: Installation) -> Iterator[Finding]:
@@ -73,15 +77,26 @@ def _tables(installation: Installation) -> Iterator[Finding]:
                 sql.Identifier(installation.publication), sql.Identifier(name.schema, name.name)
             )
             message = f"the publication {installation.publication} does not have the table {name}"
+            if not installation.has_publication:
+                message = f"there is no publication {installation.publication}, so it does not have the table {name}"
             create = publication_sql(installation.publication, installation.wanted)
             remedy = (
                 f"{statement.as_string()}; or, if it does not exist: {create}; of a partitioned table, list the"
                 " partitions in CDC_TABLES, or let the publication SET (publish_via_partition_root = true)."
             )
-            yield Finding(Kind.PUBLICATION, message, remedy)
+            yield Finding(
+                Kind.PUBLICATION,
+                message,
+                remedy,
+                sql=f"{statement.as_string() if installation.has_publication else create};",
+            )
     for name in sorted(published - set(installation.wanted), key=str):
         message = f"the publication {installation.publication} sends {name}, which is not in CDC_TABLES"
-        yield Finding(Kind.PUBLICATION, message, "Add it to CDC_TABLES or take it out of the publication.", stops=False)
+        remedy = "Add it to CDC_TABLES or take it out of the publication."
+        statement = sql.SQL("ALTER PUBLICATION {} DROP TABLE {};").format(
+            sql.Identifier(installation.publication), sql.Identifier(name.schema, name.name)
+        )
+        yield Finding(Kind.PUBLICATION, message, remedy, stops=False, sql=statement.as_string())
 
 
 def _keys(installation: Installation) -> Iterator[Finding]:
@@ -92,7 +107,7 @@ def _keys(installation: Installation) -> Iterator[Finding]:
             message = f"{table.name} has no replica identity: the server refuses its updates and deletions"
             key = "primary key" if table.primary_key else "whole row"
             message = f"{message}, and its inserts are keyed by the {key}"
-            yield replace(_found(Kind.TABLE_KEY, message), stops=False)
+            yield replace(_found(Kind.TABLE_KEY, message, _identity_sql(table)), stops=False)
         if not table.order:
             message = f"{table.name} has no unique key; a snapshot that is cut off begins this table again"
             yield Finding(Kind.TABLE_KEY, message, "Give it a primary key.", stops=False)
@@ -106,12 +121,20 @@ def _slot(installation: Installation) -> Iterator[Finding]:
         message = f"the slot {slot.name} is one of plug-in {slot.plugin} in database {slot.database}"
         yield _found(Kind.SLOT_FOREIGN, message)
     elif slot.lost:
-        yield _found(Kind.SLOT_INVALIDATED, f"the slot {slot.name} has lost WAL that it needs")
+        yield _found(Kind.SLOT_INVALIDATED, f"the slot {slot.name} has lost WAL that it needs", drop_sql(slot.name))
 
 
 _CHECKS: Final[tuple[Callable[[Installation], Iterator[Finding]], ...]] = (_server, _tables, _keys, _slot)
 
 
-def _found(kind: Kind, message: str) -> Finding:
+def _identity_sql(table: Table) -> str:
+    # Without a key every column together is one; a primary key is better, but which columns is not ours to say.
+    identity = "DEFAULT" if table.primary_key else "FULL"
+    name = sql.Identifier(table.name.schema, table.name.name)
+    return sql.SQL("ALTER TABLE {} REPLICA IDENTITY {};").format(name, sql.SQL(identity)).as_string()
+
+
+def _found(kind: Kind, message: str, statement: str | None = None) -> Finding:
     decision = decide(kind)
-    return Finding(kind, message, decision.remedy if isinstance(decision, Stop) else "It may pass by itself.")
+    remedy = decision.remedy if isinstance(decision, Stop) else "It may pass by itself."
+    return Finding(kind, message, remedy, sql=statement)

@@ -108,6 +108,8 @@ def read_tails(
     partitions: Mapping[TopicName, int],
     search: Search,
     waiting: Callable[[], None],
+    *,
+    settled: bool = True,
 ) -> dict[TopicName, list[Tail]]:
     """Return the tail of every partition.
 
@@ -117,6 +119,8 @@ def read_tails(
         partitions: The topics and how many partitions each has.
         search: What to look for.
         waiting: Called between reads; keeps the replication connection alive, or raises to give up.
+        settled: Look again until the ends stay where they are. Without the slot, while somebody may write, False
+            gives the ends as they were at one time: good to show, not to resume from.
 
     Raises:
         BrokerError: Kafka cannot be reached, or refuses to be read.
@@ -124,7 +128,7 @@ def read_tails(
     try:
         consumer = Consumer(reader_config(bootstrap_servers, given))
         try:
-            return tails_at_rest(consumer, partitions, search, waiting)
+            return tails_at_rest(consumer, partitions, search, waiting, settled=settled)
         finally:
             consumer.close()
     except KafkaException as error:
@@ -132,9 +136,16 @@ def read_tails(
 
 
 def tails_at_rest(
-    reader: Reader, partitions: Mapping[TopicName, int], search: Search, waiting: Callable[[], None]
+    reader: Reader,
+    partitions: Mapping[TopicName, int],
+    search: Search,
+    waiting: Callable[[], None],
+    *,
+    settled: bool = True,
 ) -> dict[TopicName, list[Tail]]:
     """Return the tail of every partition, read again until the ends stay where they were while it was read.
+
+    Without `settled`, one reading is enough: see `read_tails`.
 
     Raises:
         BrokerError: Kafka does not answer.
@@ -144,10 +155,32 @@ def tails_at_rest(
     ends = _ends(reader, wanted)
     while True:
         tails = _read_back(reader, ends, search, waiting)
-        if (again := _ends(reader, wanted)) == ends:
+        if not settled or (again := _ends(reader, wanted)) == ends:
             break
         ends = again
     return {topic: [tails[topic, number] for number in range(count)] for topic, count in partitions.items()}
+
+
+def count_partitions(
+    bootstrap_servers: str, given: Mapping[str, str], topics: Sequence[TopicName]
+) -> dict[TopicName, int]:
+    """Return the number of partitions of each topic; create none.
+
+    Raises:
+        BrokerError: Kafka cannot be reached, or a topic does not exist.
+    """
+    try:
+        consumer = Consumer(reader_config(bootstrap_servers, given))
+        try:
+            found = {topic: consumer.list_topics(topic, timeout=_TIMEOUT_S).topics[topic] for topic in topics}
+        finally:
+            consumer.close()
+    except KafkaException as error:
+        raise broker_error(error) from error
+    for described in found.values():
+        if described.error is not None:
+            raise broker_error(described.error)
+    return {topic: len(described.partitions) for topic, described in found.items()}
 
 
 def _ends(reader: Reader, wanted: Sequence[TopicPartition]) -> dict[Place, Range]:

@@ -19,6 +19,7 @@ import structlog
 from cdc.capture import Capture
 from cdc.ledger import Ledger, Limits, Span
 from cdc.lsn import LARGEST_LSN, Lsn, format_lsn
+from cdc.observer import UNWATCHED, Observer, Progress
 from cdc.pgoutput.messages import Begin, Commit, Event, Keepalive
 from cdc.positions import Floors
 from cdc.records import Record
@@ -77,6 +78,7 @@ class Relay:
         floors: Floors,
         limits: Limits | None = None,
         pace: Pace | None = None,
+        observer: Observer = UNWATCHED,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Start at the LSN that the slot has confirmed, with what the topics already hold."""
@@ -85,9 +87,11 @@ class Relay:
         self._capture = capture
         self._ledger = Ledger(confirmed, limits or Limits())
         self._pace = pace or Pace()
+        self._observer = observer
         self._clock = clock
         self._floors: Floors | None = floors
         self._open = False
+        self._begin: Begin | None = None
         self._until = LARGEST_LSN
         self._reply_due = False
         self._held_at: Lsn | None = None
@@ -126,10 +130,14 @@ class Relay:
         if self._ledger.full:
             self._sink.poll(self._pace.wait)
         else:
-            for event in self._stream.read(self._pace.wait):
+            events = self._stream.read(self._pace.wait)
+            if events:
+                self._observer.heard()
+            for event in events:
                 self._take(event)
             self._sink.poll(0)
         self._ledger.settle()
+        self._tell()
         self._do_what_is_due()
 
     def drain(self, giving_up: Callable[[], bool]) -> bool:
@@ -143,6 +151,7 @@ class Relay:
             self._ledger.settle()
             self._do_what_is_due()
         self._ledger.settle()
+        self._tell()
         self._confirm()
         return self._ledger.in_flight == 0
 
@@ -151,6 +160,7 @@ class Relay:
             if event.final_lsn >= self._until:
                 raise _ArrivedError
             self._open = True
+            self._begin = event
             self._capture.begin(event)
         elif isinstance(event, Commit):
             self._open = False
@@ -171,6 +181,9 @@ class Relay:
             elif self._floors.hold(record):
                 self.skipped += 1
                 return
+        if self._begin is not None:
+            self._observer.handed_over(self._begin.final_lsn, self._begin.committed_us)
+            self._begin = None
         self.records += 1
         self._sink.send(record, self._ledger.add(record))
 
@@ -196,6 +209,13 @@ class Relay:
         self._stream.confirm(self._ledger.confirmed if self._held_at is None else self._held_at)
         self._reply_due = False
         self._next_status = self._clock() + self._pace.status
+
+    def _tell(self) -> None:
+        ledger = self._ledger
+        in_flight, full = ledger.in_flight, ledger.full
+        self._observer.moved(
+            Progress(ledger.confirmed, self.server_end, self.transactions, self.records, self.skipped, in_flight, full)
+        )
 
     def _report(self) -> None:
         confirmed = self._ledger.confirmed

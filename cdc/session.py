@@ -12,6 +12,7 @@ from cdc.capture import Capture, Route, TableName
 from cdc.catalog import Server, Table
 from cdc.ledger import Limits
 from cdc.lsn import Lsn, Position, format_lsn
+from cdc.observer import UNWATCHED, Observer
 from cdc.positions import Floors
 from cdc.readback import Search, Tail, read_tails
 from cdc.records import TopicName
@@ -36,6 +37,7 @@ class Session:
     tables: tuple[Table, ...]
     partitions: Mapping[TopicName, int]
     types: TypeCatalog
+    observer: Observer = UNWATCHED
 
     @property
     def url(self) -> str:
@@ -71,7 +73,14 @@ class Session:
         """Put the loop together."""
         pace = Pace(status=self.settings.cdc_confirm_seconds, report=self.settings.cdc_progress_seconds)
         return Relay(
-            stream, self.sink, capture, confirmed=confirmed, floors=floors(tails), limits=self.limits, pace=pace
+            stream,
+            self.sink,
+            capture,
+            confirmed=confirmed,
+            floors=floors(tails),
+            limits=self.limits,
+            pace=pace,
+            observer=self.observer,
         )
 
     def keep_alive(self, stream: ReplicationStream, confirmed: Lsn) -> Callable[[], None]:

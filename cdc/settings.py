@@ -47,6 +47,10 @@ class Settings(BaseSettings):
     cdc_confirm_seconds: Annotated[float, Field(gt=0, le=10)] = 1.0
     cdc_progress_seconds: Annotated[float, Field(gt=0)] = 10.0
     cdc_server_deadline_seconds: Annotated[float, Field(ge=1)] = 30.0
+    cdc_http_port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    cdc_http_host: str = "127.0.0.1"
+    cdc_ready_seconds: Annotated[float, Field(ge=0.2)] = 10.0
+    cdc_live_seconds: Annotated[float, Field(ge=1)] = 120.0
     log_level: str = "INFO"
 
     @field_validator("slot_name")

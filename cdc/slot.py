@@ -26,6 +26,29 @@ SELECT plugin::text, database::text, active, confirmed_flush_lsn::text, wal_stat
   FROM pg_replication_slots WHERE slot_name = %s
 """
 
+_RETENTION: Final = """
+SELECT s.active, s.wal_status, s.confirmed_flush_lsn::text,
+       pg_wal_lsn_diff(e.lsn, s.restart_lsn)::bigint,
+       pg_wal_lsn_diff(e.lsn, s.confirmed_flush_lsn)::bigint
+  FROM pg_replication_slots s,
+       (SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END) e (lsn)
+ WHERE s.slot_name = %s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """What a slot holds back; bytes count to the present end of the WAL, None where the slot has no such point."""
+
+    active: bool
+    wal_status: str | None
+    """`reserved`, `extended`, `unreserved` or `lost` (PostgreSQL manual, view `pg_replication_slots`)."""
+    confirmed: Lsn | None
+    retained_bytes: int | None
+    """WAL that the server keeps for it."""
+    lag_bytes: int | None
+    """WAL beyond the confirmed LSN."""
+
 
 @dataclass(frozen=True, slots=True)
 class Slot:
@@ -61,6 +84,38 @@ def read_slot(connection: Connection[Any], name: str) -> Slot | None:
         return None
     plugin, database, active, confirmed, lost = row
     return Slot(name, plugin, database, active, None if confirmed is None else parse_lsn(confirmed), bool(lost))
+
+
+def read_retention(connection: Connection[Any], name: str) -> Retention | None:
+    """Return what a slot holds back, None when there is no such slot.
+
+    Raises:
+        DatabaseError: The connection is lost.
+    """
+    with translated():
+        row: Any = connection.execute(_RETENTION, (name,)).fetchone()
+    if row is None:
+        return None
+    active, wal_status, confirmed, retained, lag = row
+    return Retention(active, wal_status, None if confirmed is None else parse_lsn(confirmed), retained, lag)
+
+
+def free_slots(connection: Connection[Any]) -> int:
+    """Return how many more slots the server would create.
+
+    Raises:
+        DatabaseError: The connection is lost.
+    """
+    with translated():
+        row: Any = connection.execute(
+            "SELECT current_setting('max_replication_slots')::int - count(*) FROM pg_replication_slots"
+        ).fetchone()
+    return int(row[0])
+
+
+def drop_sql(name: str) -> str:
+    """Return the statement that drops a slot."""
+    return sql.SQL("SELECT pg_drop_replication_slot({});").format(sql.Literal(name)).as_string()
 
 
 def promote(connection: Connection[Any], source: str, target: str) -> None:

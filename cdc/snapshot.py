@@ -22,6 +22,7 @@ from cdc.capture import Capture, TableName
 from cdc.catalog import Table
 from cdc.ledger import Ledger, Limits
 from cdc.lsn import Lsn, Position, format_lsn
+from cdc.observer import UNWATCHED, Observer
 from cdc.pgoutput.messages import Row
 from cdc.positions import partition_of
 from cdc.postgres import hand_out_texts, translated
@@ -57,13 +58,21 @@ class SnapshotCopy:
     """Send the rows of one exported snapshot to the sink."""
 
     def __init__(
-        self, capture: Capture, sink: Sink, consistent_point: Lsn, *, earlier: Earlier, limits: Limits | None = None
+        self,
+        capture: Capture,
+        sink: Sink,
+        consistent_point: Lsn,
+        *,
+        earlier: Earlier,
+        limits: Limits | None = None,
+        observer: Observer = UNWATCHED,
     ) -> None:
         """Start at the first row; `consistent_point` is that of the slot created with the snapshot."""
         self._capture = capture
         self._sink = sink
         self._consistent_point = consistent_point
         self._earlier = earlier
+        self._observer = observer
         self._ledger = Ledger(consistent_point, limits or Limits())
         self._next_report = time.monotonic() + _REPORT_S
         first = Position.of_snapshot_row(consistent_point, 0)
@@ -103,11 +112,11 @@ class SnapshotCopy:
             self._sink.send(record, self._ledger.add(record))
             if self.sent % 64 == 0:
                 self._sink.poll(0)
-                self._ledger.settle()
+                self._settle()
                 self._report(table)
             while self._ledger.full:
                 self._sink.poll(_WAIT_S)
-                self._ledger.settle()
+                self._settle()
 
     def finish(self) -> None:
         """Wait until Kafka has every row.
@@ -117,6 +126,12 @@ class SnapshotCopy:
         """
         while self._ledger.in_flight:
             self._sink.poll(_WAIT_S)
+            self._settle()
+        self._settle()
+
+    def _settle(self) -> None:
+        self._ledger.settle()
+        self._observer.copied(self.sent, self._ledger.in_flight)
 
     def _report(self, table: Table) -> None:
         now = time.monotonic()

@@ -4,6 +4,7 @@ Source of facts: PostgreSQL manual, "Streaming Replication Protocol" and "Logica
 psycopg's `pq` module, which it documents as public.
 """
 
+import math
 import select
 import time
 from collections.abc import Callable
@@ -72,13 +73,16 @@ class ReplicationConnection:
             row: Any = self._connection.execute(command).fetchone()
         return CreatedSlot(name, parse_lsn(row[1]), row[2])
 
-    def start(self, slot: str, publication: str, *, deadline: float) -> "ReplicationStream":
+    def start(
+        self, slot: str, publication: str, *, deadline: float, ask_after: float = math.inf
+    ) -> "ReplicationStream":
         """Start streaming from where the slot was confirmed.
 
         Args:
             slot: The name of an existing slot that nobody streams from.
             publication: The publication whose tables to send.
             deadline: Give the server up after this many seconds without a sign of life.
+            ask_after: Ask an idle server for one after this many seconds, at the latest after half the deadline.
 
         Raises:
             DatabaseError: The slot is active, gone or invalidated, or the server refuses.
@@ -91,17 +95,25 @@ class ReplicationConnection:
             result = pgconn.exec_(command.as_bytes(self._connection))
         if result.status != pq.ExecStatus.COPY_BOTH:
             raise _failed(result)
-        return ReplicationStream(pgconn, deadline=deadline)
+        return ReplicationStream(pgconn, deadline=deadline, ask_after=ask_after)
 
 
 class ReplicationStream:
     """The events of a slot, read without blocking longer than asked; confirmations go the other way."""
 
-    def __init__(self, pgconn: pq.abc.PGconn, *, deadline: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        pgconn: pq.abc.PGconn,
+        *,
+        deadline: float,
+        ask_after: float = math.inf,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Take over a connection that is in COPY BOTH mode."""
         self._pgconn = pgconn
         self._pgconn.nonblocking = 1
         self._deadline = deadline
+        self._ask_after = min(ask_after, deadline / 2)
         self._clock = clock
         self._poll = select.poll()
         self._poll.register(pgconn.socket, select.POLLIN)
@@ -174,7 +186,7 @@ class ReplicationStream:
         if silence > self._deadline:
             message = f"the server has been silent for {silence:.0f} s"
             raise DatabaseError(Kind.CONNECTION_LOST, message)
-        if silence > self._deadline / 2 and not self._asked:
+        if silence > self._ask_after and not self._asked:
             self._asked = True
             self._send_status(reply_requested=True)
 

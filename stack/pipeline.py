@@ -6,7 +6,6 @@ Must never import the stages: they are programs here, configured by their enviro
 import sys
 
 import httpx
-import psycopg
 
 import schemas
 from stack import flink, java, maven
@@ -20,13 +19,6 @@ JOB_KEEPER = "flink-job"
 
 def producer(settings: StackSettings) -> Service:
     """Describe the producer API."""
-
-    def ready() -> bool:
-        try:
-            return httpx.get(f"{settings.producer_url}/api/v1/events/health", timeout=3).is_success
-        except httpx.HTTPError:
-            return False
-
     return Service(
         name="producer",
         command=(sys.executable, "-m", "producer"),
@@ -35,7 +27,7 @@ def producer(settings: StackSettings) -> Service:
             "PRODUCER_HOST": HOST,
             "PRODUCER_PORT": str(settings.producer_port),
         },
-        ready=ready,
+        ready=lambda: _answers(f"{settings.producer_url}/api/v1/events/health"),
         endpoint=settings.producer_url,
     )
 
@@ -48,17 +40,18 @@ def cdc(settings: StackSettings) -> Service:
         environment={
             "DATABASE_URL": settings.database_url,
             "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap,
+            "CDC_HTTP_HOST": HOST,
+            "CDC_HTTP_PORT": str(settings.cdc_port),
         },
-        ready=lambda: _streaming(settings),
+        ready=lambda: _answers(f"{settings.cdc_url}/readyz"),
+        endpoint=settings.cdc_url,
     )
 
 
-def _streaming(settings: StackSettings) -> bool:
+def _answers(url: str) -> bool:
     try:
-        with psycopg.connect(settings.database_url, connect_timeout=2) as connection:
-            row = connection.execute("SELECT bool_or(active) FROM pg_replication_slots").fetchone()
-            return bool(row and row[0])
-    except psycopg.OperationalError:
+        return httpx.get(url, timeout=3).is_success
+    except httpx.HTTPError:
         return False
 
 

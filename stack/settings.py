@@ -31,6 +31,7 @@ class StackSettings(BaseSettings):
     flink_port: Port = 8082
     flink_rpc_port: Port = 6123
     producer_port: Port = 8080
+    cdc_port: Port = 8083
     checkpoint_interval_seconds: PositiveInt = 10
 
     @property
@@ -58,3 +59,8 @@ class StackSettings(BaseSettings):
     def producer_url(self) -> str:
         """Return the base URL of the producer API."""
         return f"http://{HOST}:{self.producer_port}"
+
+    @property
+    def cdc_url(self) -> str:
+        """Return the base URL of the engine's `/metrics`, `/livez` and `/readyz`."""
+        return f"http://{HOST}:{self.cdc_port}"

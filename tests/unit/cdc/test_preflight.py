@@ -53,6 +53,31 @@ def test_a_fault_is_found_and_stops(installation: Installation, kind: Kind, reme
     assert remedy in finding.remedy
 
 
+NOTHING = replace(TABLE, replica_identity=ReplicaIdentity.NOTHING, columns=(Column("id", 25, -1, False),))
+
+
+@pytest.mark.parametrize(
+    ("installation", "statement"),
+    [
+        (replace(SOUND, server=replace(SERVER, wal_level="replica")), "ALTER SYSTEM SET wal_level = 'logical';"),
+        (replace(SOUND, server=replace(SERVER, may_replicate=False)), 'ALTER ROLE "me" REPLICATION;'),
+        (replace(SOUND, published=()), 'ALTER PUBLICATION "pub" ADD TABLE "public"."event_headers";'),
+        (
+            replace(SOUND, published=(), has_publication=False),
+            'CREATE PUBLICATION "pub" FOR TABLE "public"."event_headers";',
+        ),
+        (replace(SOUND, published=(NOTHING,)), 'ALTER TABLE "public"."event_headers" REPLICA IDENTITY DEFAULT;'),
+        (replace(SOUND, published=(KEYLESS,)), 'ALTER TABLE "public"."event_headers" REPLICA IDENTITY FULL;'),
+        (replace(SOUND, slot=replace(SLOT, lost=True)), "SELECT pg_drop_replication_slot('s');"),
+        (replace(SOUND, slot=replace(SLOT, plugin="test_decoding")), None),
+    ],
+)
+def test_the_statement_that_cures_it_comes_with_the_finding(installation: Installation, statement: str | None) -> None:
+    """As it can be executed; None where no statement does. The first finding is the one that stops, or weighs most."""
+    finding, *_ = check(installation)
+    assert finding.sql == statement
+
+
 def test_a_table_too_many_in_the_publication_is_a_doubt() -> None:
     """It costs the server work, but loses nothing."""
     other = replace(TABLE, name=TableName("public", "other"))

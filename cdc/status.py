@@ -1,0 +1,95 @@
+"""Owns what can be said of replication from outside, engine or no engine: slot, WAL, topics. Reads only."""
+
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from cdc.catalog import read_server
+from cdc.errors import CdcError
+from cdc.lsn import format_lsn
+from cdc.postgres import connect
+from cdc.readback import Search, count_partitions, read_tails
+from cdc.records import TopicName
+from cdc.session import describe
+from cdc.settings import Settings
+from cdc.slot import Retention, read_retention, snapshot_name
+
+
+@dataclass(frozen=True, slots=True)
+class SlotStatus:
+    """The slot as the server shows it; bytes are counted to the present end of the WAL."""
+
+    name: str
+    state: str
+    """`active`, `inactive`, `snapshot` (the initial one is not complete), `missing`, or `unknown`."""
+    wal_status: str | None = None
+    confirmed_lsn: str | None = None
+    lag_bytes: int | None = None
+    retained_wal_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TopicStatus:
+    """The last position that a topic holds, None when it holds no record of this source."""
+
+    name: str
+    partitions: int
+    last_position: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Slot, topics, and what could not be read."""
+
+    slot: SlotStatus
+    topics: tuple[TopicStatus, ...]
+    problems: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the form that `--json` prints."""
+        return asdict(self)
+
+
+def read_status(settings: Settings) -> Status:
+    """Read the slot, then the ends of the topics; what fails is among the problems."""
+    name, problems = settings.slot_name, []
+    slot, source = SlotStatus(name, "unknown"), None
+    try:
+        with closing(connect(settings.database_url.get_secret_value())) as connection:
+            source = read_server(connection).source
+            retention = read_retention(connection, name)
+            snapshot = read_retention(connection, snapshot_name(name))
+            slot = _slot(name, retention, snapshot)
+    except CdcError as error:
+        problems.append(str(error))
+    topics: tuple[TopicStatus, ...] = ()
+    try:
+        topics = _topics(settings, source)
+    except CdcError as error:
+        problems.append(str(error))
+    return Status(slot, topics, tuple(problems))
+
+
+def _slot(name: str, retention: Retention | None, snapshot: Retention | None) -> SlotStatus:
+    if retention is None and snapshot is None:
+        return SlotStatus(name, "missing")
+    shown = retention or snapshot
+    assert shown is not None
+    state = "snapshot" if retention is None else "active" if retention.active else "inactive"
+    confirmed = None if shown.confirmed is None else format_lsn(shown.confirmed)
+    return SlotStatus(name, state, shown.wal_status, confirmed, shown.lag_bytes, shown.retained_bytes)
+
+
+def _topics(settings: Settings, source: bytes | None) -> tuple[TopicStatus, ...]:
+    names: list[TopicName] = list(dict.fromkeys(settings.topic_of(table) for table in settings.cdc_tables))
+    bootstrap, config = settings.kafka_bootstrap_servers, settings.cdc_kafka_config
+    partitions = count_partitions(bootstrap, config, names)
+    if source is None:
+        # Whose records ours are is known by the server's identity only.
+        return tuple(TopicStatus(topic, count, None) for topic, count in partitions.items())
+    tails = read_tails(bootstrap, config, partitions, Search(source), lambda: None, settled=False)
+    last = {
+        topic: max((tail.position for tail in ends if tail.position is not None), default=None)
+        for topic, ends in tails.items()
+    }
+    return tuple(TopicStatus(topic, count, describe(last[topic])) for topic, count in partitions.items())

@@ -1,0 +1,167 @@
+"""Owns `headwater cdc …`: the questions an operator asks about replication. Reads; changes nothing.
+
+They ask the installation that the engine's own variables name (`DATABASE_URL`, `KAFKA_BOOTSTRAP_SERVERS`, …) and,
+where those are not set, the local stack. Neither needs the engine to run.
+"""
+
+import json
+import logging
+import os
+from typing import Annotated, Any
+
+import httpx
+import structlog
+import typer
+from pydantic import SecretStr, ValidationError
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from cdc.doctor import Diagnosis, Severity, diagnose
+from cdc.settings import Settings
+from cdc.status import Status, read_status
+from stack.errors import StackError
+from stack.local import LocalStack
+from stack.settings import StackSettings
+from stack.state import State
+
+app = typer.Typer(no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
+
+_PIPE_WIDTH = 140
+_PROBE_S = 3
+
+
+@app.callback()
+def _group() -> None:
+    """Look after the change-data-capture engine."""
+    # What a library logs of a broker that is away, the answer says better.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+
+
+@app.command()
+def doctor(*, as_json: AsJson = False) -> None:
+    """Print what is wrong with database, slot and topics, with the remedy and its SQL; exit 1 if there are errors."""
+    settings, _ = _installation()
+    found = diagnose(settings)
+    errors = sum(each.severity is Severity.ERROR for each in found)
+    if as_json:
+        document = {
+            "ok": errors == 0,
+            "errors": errors,
+            "warnings": len(found) - errors,
+            "findings": [each.as_dict() for each in found],
+        }
+        typer.echo(json.dumps(document))
+    else:
+        _show_findings(found)
+    raise typer.Exit(1 if errors else 0)
+
+
+@app.command()
+def status(*, as_json: AsJson = False) -> None:
+    """Show the engine's state, its slot and lag, the WAL it holds back and the last position in the topic."""
+    settings, endpoint = _installation()
+    report = read_status(settings)
+    engine = _engine(endpoint, report)
+    if as_json:
+        typer.echo(json.dumps({"engine": engine, **report.as_dict()}))
+    else:
+        _show_status(engine, report)
+
+
+def _installation() -> tuple[Settings, str | None]:
+    """Return the engine's settings, and the base URL of its endpoint, None where the environment tells of none."""
+    recorded = State(StackSettings().state_dir).load()
+    local = StackSettings()
+    if recorded is not None and LocalStack(recorded).supervisor.alive:
+        local = recorded
+    given: dict[str, Any] = {}
+    if "DATABASE_URL" not in os.environ:
+        given["database_url"] = SecretStr(local.database_url)
+    if "KAFKA_BOOTSTRAP_SERVERS" not in os.environ:
+        given["kafka_bootstrap_servers"] = local.kafka_bootstrap
+    try:
+        settings = Settings(**given)
+    except ValidationError as error:
+        faults = error.errors(include_input=False, include_url=False, include_context=False)
+        named = "; ".join(f"{'_'.join(map(str, fault['loc'])).upper()}: {fault['msg']}" for fault in faults)
+        raise StackError(
+            f"The settings of the engine are wrong: {named}.", "Correct the environment variables."
+        ) from None
+    if settings.cdc_http_port is not None:
+        host = "127.0.0.1" if settings.cdc_http_host in {"0.0.0.0", "::"} else settings.cdc_http_host  # noqa: S104  # where it listens, asked from here
+        return settings, f"http://{host}:{settings.cdc_http_port}"
+    return settings, local.cdc_url if "database_url" in given else None
+
+
+def _engine(endpoint: str | None, report: Status) -> dict[str, Any]:
+    """Return what the engine says of itself, or what its slot and its silence tell."""
+    if endpoint is not None:
+        try:
+            answer = httpx.get(f"{endpoint}/readyz", timeout=_PROBE_S).json()
+            return {
+                "state": answer["phase"],
+                "endpoint": endpoint,
+                **{name: answer[name] for name in ("ready", "reason", "in_flight", "lag_seconds")},
+            }
+        except (httpx.HTTPError, ValueError, KeyError, TypeError):
+            # Not ours, or not there: the slot knows whether somebody reads it.
+            pass
+    states = {"active": "unwatched", "unknown": "unknown"}
+    reasons = {
+        "unwatched": "the slot is read, but no endpoint answers; set CDC_HTTP_PORT",
+        "unknown": "neither the endpoint nor the database answers",
+        "down": "nobody reads the slot",
+    }
+    state = states.get(report.slot.state, "down")
+    # With nothing behind the confirmed LSN nothing waits, whoever is down.
+    lag = 0.0 if report.slot.lag_bytes == 0 else None
+    return {
+        "state": state,
+        "endpoint": endpoint,
+        "ready": False,
+        "reason": reasons[state],
+        "in_flight": None,
+        "lag_seconds": lag,
+    }
+
+
+def _page() -> Console:
+    page = Console(highlight=False)
+    return page if page.is_terminal else Console(highlight=False, width=_PIPE_WIDTH)
+
+
+def _show_findings(found: tuple[Diagnosis, ...]) -> None:
+    out = _page()
+    for each in found:
+        colour = "red" if each.severity is Severity.ERROR else "yellow"
+        out.print(f"[{colour}]{each.severity.value}[/] {escape(each.kind.value)}: {escape(each.found)}")
+        out.print(f"  remedy: {escape(each.remedy)}")
+        if each.sql is not None:
+            # As it is, so that it can be copied.
+            out.print(f"  sql:    {escape(each.sql)}", soft_wrap=True)
+    errors = sum(each.severity is Severity.ERROR for each in found)
+    out.print(f"{errors} errors, {len(found) - errors} warnings" if found else "Nothing is wrong.")
+
+
+def _show_status(engine: dict[str, Any], report: Status) -> None:
+    def text(value: object, unit: str = "") -> str:
+        return "-" if value is None else escape(f"{value}{unit}")
+
+    slot = report.slot
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for name, value in (
+        ("engine", f"{text(engine['state'])} ({text(engine['reason'])})"),
+        ("endpoint", text(engine["endpoint"])),
+        ("slot", f"{text(slot.name)} {text(slot.state)}, wal_status {text(slot.wal_status)}"),
+        ("confirmed LSN", text(slot.confirmed_lsn)),
+        ("lag", f"{text(slot.lag_bytes, ' bytes')}, {text(engine['lag_seconds'], ' s')}"),
+        ("retained WAL", text(slot.retained_wal_bytes, " bytes")),
+        ("in flight", text(engine["in_flight"])),
+        *((f"topic {topic.name}", f"last position {text(topic.last_position)}") for topic in report.topics),
+        *(("problem", text(problem)) for problem in report.problems),
+    ):
+        table.add_row(escape(name), value)
+    _page().print(table)
