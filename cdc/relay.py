@@ -53,6 +53,9 @@ class Pace:
 
     wait: float = 0.1
     """The longest wait for an event or an acknowledgement; a stop is noticed within it."""
+    prompt: float = 0.001
+    """The first wait for an event while records are in flight; it doubles until something moves. Acknowledgements are
+    taken between the waits, so this bounds how late one is noticed, to about the time that it took."""
     status: float = 1.0
     """Between two confirmations to the server."""
     report: float = 10.0
@@ -92,6 +95,8 @@ class Relay:
         self._floors: Floors | None = floors
         self._open = False
         self._begin: Begin | None = None
+        self._wait = self._pace.wait
+        self._told: tuple[int, int] = (0, 0)
         self._until = LARGEST_LSN
         self._reply_due = False
         self._held_at: Lsn | None = None
@@ -130,7 +135,7 @@ class Relay:
         if self._ledger.full:
             self._sink.poll(self._pace.wait)
         else:
-            events = self._stream.read(self._pace.wait)
+            events = self._stream.read(self._wait)
             if events:
                 self._observer.heard()
             for event in events:
@@ -213,6 +218,11 @@ class Relay:
     def _tell(self) -> None:
         ledger = self._ledger
         in_flight, full = ledger.in_flight, ledger.full
+        stands, self._told = (self.records, in_flight) == self._told, (self.records, in_flight)
+        if in_flight == 0:
+            self._wait = self._pace.wait
+        else:
+            self._wait = min(2 * self._wait, self._pace.wait) if stands else self._pace.prompt
         self._observer.moved(
             Progress(ledger.confirmed, self.server_end, self.transactions, self.records, self.skipped, in_flight, full)
         )

@@ -143,6 +143,27 @@ def test_what_a_partition_holds_is_skipped_and_confirmed(
     assert stream.confirmed[-1] == 16
 
 
+def test_acknowledgements_are_noticed_promptly_and_an_absent_broker_costs_nothing(
+    list_stream, list_sink, new_capture: Callable[[], Capture], headers_relation: Relation
+) -> None:
+    """With records in flight the waits begin short and double up to the usual one; with none there is one long wait."""
+    waits: list[float] = []
+
+    class Stream(list_stream):  # type: ignore[misc]
+        def read(self, timeout: float) -> list[Event]:
+            waits.append(timeout)
+            return list(super().read(timeout))
+
+    sink = list_sink(prompt=False)
+    stream = Stream([[], transaction(headers_relation, 8, "a")])
+    loop = Loop(stream, sink, new_capture(), pace=Pace(wait=0.1, prompt=0.02, status=1e9, report=1e9))
+    loop.steps(6)
+    assert waits == [0.1, 0.1, 0.02, 0.04, 0.08, 0.1]
+    sink.acknowledge(0)
+    loop.steps(2)
+    assert waits[6:] == [0.1, 0.1]
+
+
 def test_a_stop_waits_for_kafka_and_confirms(
     list_stream, list_sink, new_capture: Callable[[], Capture], headers_relation: Relation
 ) -> None:
