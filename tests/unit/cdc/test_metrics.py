@@ -81,6 +81,7 @@ def test_records_count_when_kafka_has_them(watched: Watched, list_stream, list_s
     assert (watched.figure("records_total"), watched.figure("in_flight")) == (3, 0)
     assert watched.figure("confirmed_lsn") == 16
     assert watched.figure("transactions_total") == 1
+    assert watched.figure("commit_to_ack_seconds_count") == 1
 
 
 def test_lag_is_that_of_the_oldest_commit_kafka_does_not_have(
@@ -130,6 +131,7 @@ def test_a_reconnection_counts_on_and_forgets_what_was_in_flight(
     assert watched.figure("reconnects_total") == 1
     assert watched.figure("records_total") == 2
     assert watched.figure("skipped_total") == 1
+    assert watched.figure("commit_to_ack_seconds_count") == 1
     assert watched.figure("in_flight") == 0
 
 
