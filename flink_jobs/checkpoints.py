@@ -19,6 +19,11 @@ LEDGER_FILE: Final = "submissions.jsonl"
 _CHECKPOINT = re.compile(r"chk-([0-9]+)")
 
 
+def location(folder: Path) -> str:
+    """Return a folder as Flink reads it: its `Path` escapes by itself, and takes `%20` for three characters."""
+    return f"file://{folder}"
+
+
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """Name one complete checkpoint on disk."""
@@ -31,7 +36,7 @@ class Checkpoint:
     @property
     def uri(self) -> str:
         """Return its path as Flink takes it."""
-        return self.folder.as_uri()
+        return location(self.folder)
 
 
 def complete_checkpoints(folder: Path, job_ids: Iterable[str]) -> list[Checkpoint]:

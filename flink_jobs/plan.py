@@ -19,6 +19,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Final
 
+from flink_jobs.checkpoints import location
 from flink_jobs.settings import FlinkSettings
 from flink_jobs.sql import Kind, Statement
 
@@ -130,7 +131,7 @@ def _configuration(settings: FlinkSettings) -> dict[str, str]:
         # Rows are made anew by the parser and only read afterwards: no copy between the chained steps (+25 % rate).
         "pipeline.object-reuse": "true",
         "execution.buffer-timeout.interval": "5 ms",
-        "execution.checkpointing.dir": settings.flink_checkpoint_dir.as_uri(),
+        "execution.checkpointing.dir": location(settings.flink_checkpoint_dir),
         "execution.checkpointing.interval": f"{round(settings.flink_checkpoint_interval_seconds * 1000)} ms",
         "execution.checkpointing.timeout": "60 s",
         "execution.checkpointing.num-retained": "3",

@@ -50,6 +50,10 @@ def checkpoints(state: State) -> Path:
     return state.flink / "checkpoints"
 
 
+_CHECKPOINT_SECONDS = 5
+"""How long `down` waits for the last checkpoint."""
+
+
 def _uri(folder: Path) -> str:
     """Return a folder as Flink reads it: its `Path` escapes by itself, and takes `%20` for three characters."""
     return f"file://{folder}"
@@ -133,18 +137,23 @@ def checkpoint_now(settings: StackSettings) -> None:
         with httpx.Client(base_url=settings.flink_url, timeout=2) as client:
             jobs = client.get("/jobs").raise_for_status().json()["jobs"]
             for job in (entry["id"] for entry in jobs if entry["status"] == "RUNNING"):
-                started = client.post(f"/jobs/{job}/checkpoints", json={}).raise_for_status().json()
-                _await_checkpoint(client, f"/jobs/{job}/checkpoints/{started['request-id']}")
+                deadline = time.monotonic() + _CHECKPOINT_SECONDS
+                # A request may end without a checkpoint, for example beside a periodic one: then it is asked again.
+                while time.monotonic() < deadline and not _checkpoint(client, job, deadline):
+                    time.sleep(0.1)
     except (httpx.HTTPError, KeyError):
         return
 
 
-def _await_checkpoint(client: httpx.Client, path: str) -> None:
-    deadline = time.monotonic() + 5
+def _checkpoint(client: httpx.Client, job: str, deadline: float) -> bool:
+    """Ask for one checkpoint; return whether there is one now. An ended request is COMPLETED, whatever its outcome."""
+    started = client.post(f"/jobs/{job}/checkpoints", json={}).raise_for_status().json()
     while time.monotonic() < deadline:
-        if client.get(path).raise_for_status().json()["status"]["id"] == "COMPLETED":
-            return
+        answer = client.get(f"/jobs/{job}/checkpoints/{started['request-id']}").raise_for_status().json()
+        if answer["status"]["id"] == "COMPLETED":
+            return "checkpointId" in (answer.get("operation") or {})
         time.sleep(0.05)
+    return False
 
 
 def services(settings: StackSettings, state: State) -> tuple[Service, Service]:

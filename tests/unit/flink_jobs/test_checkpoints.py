@@ -25,7 +25,7 @@ def test_the_newest_complete_checkpoint_comes_first(tmp_path: Path) -> None:
     write(tmp_path, "b", 3, at=40, complete=False)
     found = complete_checkpoints(tmp_path, ["a", "b"])
     assert [(each.job_id, each.number) for each in found] == [("b", 2), ("a", 8), ("a", 7)]
-    assert found[0].uri == newest.as_uri()
+    assert found[0].uri == f"file://{newest}"
 
 
 def test_checkpoints_of_other_jobs_are_never_ours(tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ def checkpoint(settings: FlinkSettings) -> Callable[..., str]:
         folder.mkdir(parents=True)
         (folder / "_metadata").write_bytes(b"x")
         os.utime(folder / "_metadata", ns=(number, number))
-        return folder.as_uri()
+        return f"file://{folder}"
 
     return write
 
