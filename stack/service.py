@@ -3,7 +3,6 @@
 Must never start anything; `supervision` does that.
 """
 
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,12 +37,3 @@ class Service:
     directory: Path | None = None
     endpoint: str = ""
     class_data: Path | None = None
-
-
-def listens(host: str, port: int) -> bool:
-    """Tell whether something accepts connections at an address."""
-    try:
-        with socket.create_connection((host, port), timeout=1):
-            return True
-    except OSError:
-        return False
