@@ -2,8 +2,8 @@
 
 It holds what the stream said so far: the relations and the open transaction.
 
-The ordinal of a position counts every change of the transaction, also those of tables that nobody asked for: what a
-setting of ours leaves out must not move the positions of the rest.
+The ordinal of a position counts every change of the transaction, also those of tables that nobody asked for, and its
+logical messages: what a setting of ours leaves out must not move the positions of the rest.
 """
 
 import time
@@ -17,7 +17,7 @@ import structlog
 from cdc.envelope import CREATE, READ, Payload, TableEncoder
 from cdc.errors import CdcError, Kind
 from cdc.lsn import STEPS, Lsn, Position
-from cdc.pgoutput.messages import Begin, Delete, Insert, Message, Relation, Row, Truncate, Type, Update
+from cdc.pgoutput.messages import Begin, Delete, Insert, LogicalMessage, Message, Relation, Row, Truncate, Type, Update
 from cdc.records import COMMITTED, POSITION, SNAPSHOT, SOURCE, UNAVAILABLE, XID, Headers, Record, TopicName
 from cdc.types import TypeCatalog, Types
 
@@ -85,6 +85,8 @@ class Capture:
             self._types.learn(message)
         elif isinstance(message, Truncate):
             self._truncated(message)
+        elif isinstance(message, LogicalMessage) and message.transactional:
+            self._change += 1
         return ()
 
     def encoder(self, relation: Relation, primary_key: Sequence[str]) -> TableEncoder:

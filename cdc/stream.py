@@ -87,9 +87,11 @@ class ReplicationConnection:
         Raises:
             DatabaseError: The slot is active, gone or invalidated, or the server refuses.
         """
-        command = sql.SQL("START_REPLICATION SLOT {} LOGICAL 0/0 (proto_version '1', publication_names {})").format(
-            sql.Identifier(slot), sql.Literal(sql.Identifier(publication).as_string())
-        )
+        # Messages are asked for whether somebody wants them or not: they count in a transaction's ordinals, and no
+        # setting of ours may move those.
+        command = sql.SQL(
+            "START_REPLICATION SLOT {} LOGICAL 0/0 (proto_version '1', publication_names {}, messages 'true')"
+        ).format(sql.Identifier(slot), sql.Literal(sql.Identifier(publication).as_string()))
         pgconn = self._connection.pgconn
         with translated():
             result = pgconn.exec_(command.as_bytes(self._connection))

@@ -120,6 +120,15 @@ def test_a_logical_message_is_no_record(new_capture: Callable[[], Capture]) -> N
     assert records_of(new_capture(), LogicalMessage(False, Lsn(1), "p", b"")) == []
 
 
+def test_only_a_message_of_the_transaction_counts_in_its_ordinals(
+    new_capture: Callable[[], Capture], headers_relation: Relation
+) -> None:
+    """Whether anybody routes messages must not move the positions of the rows beside them."""
+    within, outside = LogicalMessage(True, Lsn(1), "p", b""), LogicalMessage(False, Lsn(1), "p", b"")
+    records = records_of(new_capture(), headers_relation, within, Insert(16401, ROW), outside, Insert(16401, ROW))
+    assert [record.position.ordinal for record in records] == [8, 12]
+
+
 def test_a_snapshot_row_stands_before_the_consistent_point(
     new_capture: Callable[[], Capture], headers_relation: Relation
 ) -> None:
