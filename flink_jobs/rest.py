@@ -122,12 +122,18 @@ class FlinkRest:
         self._call("PATCH", f"/jobs/{job_id}", params={"mode": "cancel"})
 
     def trigger_checkpoint(self, job_id: str) -> str:
-        """Ask for a checkpoint now; return the request's id for `checkpoint_is_over`."""
+        """Ask for a checkpoint now; return the request's id for `checkpoint_made`."""
         return str(self._call("POST", f"/jobs/{job_id}/checkpoints", json={})["request-id"])
 
-    def checkpoint_is_over(self, job_id: str, request_id: str) -> bool:
-        """Tell whether a requested checkpoint has ended, well or not; not cached, unlike the job's statistics."""
-        return bool(self._get(f"/jobs/{job_id}/checkpoints/{request_id}")["status"]["id"] == "COMPLETED")
+    def checkpoint_made(self, job_id: str, request_id: str) -> bool | None:
+        """Tell whether a request has given a checkpoint, None while it runs.
+
+        Not cached, unlike the job's statistics. An ended request is COMPLETED for Flink whatever its outcome.
+        """
+        answer = self._get(f"/jobs/{job_id}/checkpoints/{request_id}")
+        if answer["status"]["id"] != "COMPLETED":
+            return None
+        return "checkpointId" in (answer.get("operation") or {})
 
     def newest_checkpoint(self, job_id: str) -> CompletedCheckpoint | None:
         """Return the newest completed checkpoint of a job, None also for a job that is not known any more."""

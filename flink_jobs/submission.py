@@ -216,7 +216,7 @@ class Submitter:
         try:
             request = self._rest.trigger_checkpoint(job.id)
             deadline = time.monotonic() + _CHECKPOINT_SECONDS
-            while not self._rest.checkpoint_is_over(job.id, request) and time.monotonic() < deadline:
+            while self._rest.checkpoint_made(job.id, request) is None and time.monotonic() < deadline:
                 time.sleep(_POLL_SECONDS)
         except FlinkError as error:
             # A job that is restarting takes none; its newest one serves.

@@ -7,13 +7,12 @@ where those are not set, the local stack. Neither needs the engine to run.
 import json
 import logging
 import os
-from typing import Annotated, Any
+from typing import Any
 
 import httpx
 import structlog
 import typer
 from pydantic import SecretStr, ValidationError
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -21,15 +20,11 @@ from cdc.doctor import Diagnosis, Severity, diagnose
 from cdc.settings import Settings
 from cdc.status import Status, read_status
 from stack.errors import StackError
-from stack.local import LocalStack
-from stack.settings import StackSettings
-from stack.state import State
+from stack.local import current_stack
+from stack.terminal import AsJson, page
 
 app = typer.Typer(no_args_is_help=True)
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
-
-_PIPE_WIDTH = 140
 _PROBE_S = 3
 
 
@@ -73,10 +68,7 @@ def status(*, as_json: AsJson = False) -> None:
 
 def _installation() -> tuple[Settings, str | None]:
     """Return the engine's settings, and the base URL of its endpoint, None where the environment tells of none."""
-    recorded = State(StackSettings().state_dir).load()
-    local = StackSettings()
-    if recorded is not None and LocalStack(recorded).supervisor.alive:
-        local = recorded
+    local = current_stack().settings
     given: dict[str, Any] = {}
     if "DATABASE_URL" not in os.environ:
         given["database_url"] = SecretStr(local.database_url)
@@ -128,13 +120,8 @@ def _engine(endpoint: str | None, report: Status) -> dict[str, Any]:
     }
 
 
-def _page() -> Console:
-    page = Console(highlight=False)
-    return page if page.is_terminal else Console(highlight=False, width=_PIPE_WIDTH)
-
-
 def _show_findings(found: tuple[Diagnosis, ...]) -> None:
-    out = _page()
+    out = page()
     for each in found:
         colour = "red" if each.severity is Severity.ERROR else "yellow"
         out.print(f"[{colour}]{each.severity.value}[/] {escape(each.kind.value)}: {escape(each.found)}")
@@ -164,4 +151,4 @@ def _show_status(engine: dict[str, Any], report: Status) -> None:
         *(("problem", text(problem)) for problem in report.problems),
     ):
         table.add_row(escape(name), value)
-    _page().print(table)
+    page().print(table)

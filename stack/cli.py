@@ -11,7 +11,6 @@ from typing import Annotated
 
 import structlog
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -19,9 +18,9 @@ from stack import bench_commands, cdc_commands, sending, sim
 from stack import status as status_report
 from stack.demo import run_demo
 from stack.errors import StackError
-from stack.local import HELPERS, SERVICES, LocalStack
+from stack.local import HELPERS, SERVICES, LocalStack, current_stack
 from stack.settings import StackSettings
-from stack.state import State
+from stack.terminal import AsJson, console, page
 from stack.up import bring_up
 
 app = typer.Typer(
@@ -32,20 +31,6 @@ app = typer.Typer(
 )
 app.add_typer(bench_commands.app, name="bench")
 app.add_typer(cdc_commands.app, name="cdc")
-console = Console(stderr=True, highlight=False)
-
-_PIPE_WIDTH = 140
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
-
-
-def _stack() -> LocalStack:
-    """Return the running stack with the settings it was started with, or a stopped one with the present settings."""
-    present = StackSettings()
-    recorded = State(present.state_dir).load()
-    if recorded is not None and (running := LocalStack(recorded)).supervisor.alive:
-        return running
-    return LocalStack(present)
 
 
 @app.command()
@@ -83,7 +68,7 @@ def up(
 @app.command()
 def down() -> None:
     """Stop the stack; its events, topics and positions stay for the next start."""
-    stack = _stack()
+    stack = current_stack()
     was_running = stack.supervisor.alive
     stack.close()
     console.print("Stopped." if was_running else "The stack was not running.")
@@ -92,7 +77,7 @@ def down() -> None:
 @app.command()
 def status(*, as_json: AsJson = False) -> None:
     """Show every service, its restarts, the endpoints and the memory used."""
-    stack = _stack()
+    stack = current_stack()
     if as_json:
         typer.echo(json.dumps(status_report.inspect(stack).as_dict()))
     else:
@@ -107,7 +92,7 @@ def logs(
     lines: Annotated[int, typer.Option("--lines", "-n", help="How many lines of the end.")] = 200,
 ) -> None:
     """Print the log of one service."""
-    stack = _stack()
+    stack = current_stack()
     if service not in stack.services():
         raise StackError(f"There is no service {service!r}.", f"Take one of {', '.join((*SERVICES, *HELPERS))}.")
     file = stack.log_file(service)
@@ -125,7 +110,7 @@ def send(
 ) -> None:
     """Post an event, or an array of events, to the producer API of the running stack."""
     text = sys.stdin.read() if source == "-" else _read(Path(source))
-    answer = sending.post(_stack().settings.producer_url, text)
+    answer = sending.post(current_stack().settings.producer_url, text)
     typer.echo(json.dumps(answer.body, indent=2))
     raise typer.Exit(0 if answer.accepted else 1)
 
@@ -148,7 +133,7 @@ def demo(
     rate: Annotated[float, typer.Option(min=0.1, help="Events a second.")] = 20,
 ) -> None:
     """Send real events through the whole pipeline and show how they travel."""
-    stack = _stack()
+    stack = current_stack()
     started = not stack.supervisor.alive
     if started:
         stack.state.load()
@@ -159,7 +144,7 @@ def demo(
         if as_json:
             typer.echo(json.dumps(result.as_dict()))
         else:
-            result.show(_page())
+            result.show(page())
             if keep or not started:
                 _print_status(stack)
     finally:
@@ -184,14 +169,8 @@ def simulate(
     if as_json:
         typer.echo(sim.as_json(tally))
     else:
-        _page().print(sim.in_words(tally))
+        page().print(sim.in_words(tally))
     raise typer.Exit(0 if tally.good else 1)
-
-
-def _page() -> Console:
-    """Return standard output, wide enough that a table in a pipe is not cut."""
-    page = Console(highlight=False)
-    return page if page.is_terminal else Console(highlight=False, width=_PIPE_WIDTH)
 
 
 def _print_status(stack: LocalStack) -> None:
@@ -204,7 +183,7 @@ def _print_status(stack: LocalStack) -> None:
         table.add_row(
             one.name, f"[{colour}]{one.state}[/]", str(one.pid or "-"), str(one.restarts), one.endpoint or "-"
         )
-    out = _page()
+    out = page()
     out.print(table)
     jobs = ", ".join(f"{job.name} {job.state}" for job in report.jobs if job.state != "CANCELED") or "no job"
     out.print(f"stack {report.state}; {jobs}; {report.memory_bytes / 1e9:.2f} GB of memory")

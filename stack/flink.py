@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from contextlib import suppress
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import httpx
 import yaml
 
+from flink_jobs.rest import FlinkError, FlinkRest, Job
 from stack import java, maven
 from stack.service import Service
 from stack.settings import HOST, StackSettings
@@ -51,6 +53,7 @@ def checkpoints(state: State) -> Path:
 
 
 _CHECKPOINT_SECONDS = 5
+_ANSWER_SECONDS = 2
 """How long `down` waits for the last checkpoint."""
 
 
@@ -133,27 +136,33 @@ def checkpoint_now(settings: StackSettings) -> None:
 
     Best effort: without it, the newest periodic checkpoint serves, and what came after it is read again.
     """
-    try:
-        with httpx.Client(base_url=settings.flink_url, timeout=2) as client:
-            jobs = client.get("/jobs").raise_for_status().json()["jobs"]
-            for job in (entry["id"] for entry in jobs if entry["status"] == "RUNNING"):
+    with suppress(FlinkError), FlinkRest(settings.flink_url, timeout=_ANSWER_SECONDS) as rest:
+        for job in rest.jobs():
+            if job.state == "RUNNING":
                 deadline = time.monotonic() + _CHECKPOINT_SECONDS
                 # A request may end without a checkpoint, for example beside a periodic one: then it is asked again.
-                while time.monotonic() < deadline and not _checkpoint(client, job, deadline):
+                while time.monotonic() < deadline and not _checkpoint(rest, job.id, deadline):
                     time.sleep(0.1)
-    except (httpx.HTTPError, KeyError):
-        return
 
 
-def _checkpoint(client: httpx.Client, job: str, deadline: float) -> bool:
-    """Ask for one checkpoint; return whether there is one now. An ended request is COMPLETED, whatever its outcome."""
-    started = client.post(f"/jobs/{job}/checkpoints", json={}).raise_for_status().json()
+def _checkpoint(rest: FlinkRest, job: str, deadline: float) -> bool:
+    """Ask for one checkpoint; return whether there is one now."""
+    request = rest.trigger_checkpoint(job)
     while time.monotonic() < deadline:
-        answer = client.get(f"/jobs/{job}/checkpoints/{started['request-id']}").raise_for_status().json()
-        if answer["status"]["id"] == "COMPLETED":
-            return "checkpointId" in (answer.get("operation") or {})
+        made = rest.checkpoint_made(job, request)
+        if made is not None:
+            return made
         time.sleep(0.05)
     return False
+
+
+def jobs(settings: StackSettings) -> tuple[Job, ...]:
+    """Return every job that the cluster remembers, newest first; none when it does not answer."""
+    try:
+        with FlinkRest(settings.flink_url, timeout=_ANSWER_SECONDS) as rest:
+            return rest.jobs()
+    except FlinkError:
+        return ()
 
 
 def services(settings: StackSettings, state: State) -> tuple[Service, Service]:

@@ -6,7 +6,7 @@ from importlib import resources
 from pathlib import Path
 from uuid import uuid4
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 import schemas
@@ -122,17 +122,6 @@ def service(settings: StackSettings, state: State) -> Service:
 
 def _admin(settings: StackSettings) -> AdminClient:
     return AdminClient({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 0})
-
-
-def records(settings: StackSettings, topic: str) -> int:
-    """Return how many records a topic holds, by the offsets of its partitions."""
-    reader = Consumer({"bootstrap.servers": settings.kafka_bootstrap, "group.id": "headwater-count"})
-    try:
-        partitions = reader.list_topics(topic, timeout=10).topics[topic].partitions
-        ends = [reader.get_watermark_offsets(TopicPartition(topic, each), timeout=10) for each in partitions]
-        return sum(high - low for low, high in ends)
-    finally:
-        reader.close()
 
 
 def create_topics(settings: StackSettings) -> None:

@@ -178,3 +178,12 @@ class LocalStack:
             flink.checkpoint_now(self.settings)
         stop(pipeline.JOB_KEEPER, "flink-jobmanager", "flink-taskmanager")
         stop("kafka", "postgres")
+
+
+def current_stack() -> LocalStack:
+    """Return the running stack with the settings it was started with, or a stopped one with the present settings."""
+    present = StackSettings()
+    recorded = State(present.state_dir).load()
+    if recorded is not None and (running := LocalStack(recorded)).supervisor.alive:
+        return running
+    return LocalStack(present)

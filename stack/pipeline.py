@@ -1,6 +1,6 @@
 """Owns the pipeline's own processes as services: the producer server, the CDC engine and the keeper of the Flink job.
 
-Must never import the stages: they are programs here, configured by their environment.
+Must never run a stage in this process: they are programs here, configured by their environment.
 """
 
 import sys
@@ -69,14 +69,6 @@ def job_keeper(settings: StackSettings, state: State) -> Service:
             "FLINK_CHECKPOINT_INTERVAL_SECONDS": str(settings.checkpoint_interval_seconds),
             "JAVA_HOME": str(java.JAVA_HOME),
         },
-        ready=lambda: _job_runs(settings),
+        ready=lambda: any(job.runs_whole for job in flink.jobs(settings)),
         stop_seconds=3,
     )
-
-
-def _job_runs(settings: StackSettings) -> bool:
-    try:
-        jobs = httpx.get(f"{settings.flink_url}/jobs/overview", timeout=2).raise_for_status().json()["jobs"]
-    except httpx.HTTPError:
-        return False
-    return any(job["state"] == "RUNNING" and job["tasks"]["running"] == job["tasks"]["total"] for job in jobs)

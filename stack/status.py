@@ -2,10 +2,9 @@
 
 from dataclasses import asdict, dataclass
 
-import httpx
 import psutil
 
-from stack import restarts
+from stack import flink, restarts
 from stack.local import HELPERS, SERVICES, LocalStack
 from stack.supervision import Process, leftovers
 
@@ -63,7 +62,7 @@ def inspect(stack: LocalStack) -> StackStatus:
 
     services = tuple(status(name) for name in SERVICES)
     helpers = tuple(status(name) for name in HELPERS)
-    jobs = _jobs(stack) if processes else ()
+    jobs = tuple(Job(job.name, job.state) for job in flink.jobs(stack.settings)) if processes else ()
     healthy = all(one.state == "running" for one in (*services, *helpers)) and any(
         job.state == "RUNNING" for job in jobs
     )
@@ -89,14 +88,6 @@ def _word(process: Process | None) -> str:
     return {"RUNNING": "running", "STARTING": "starting", "BACKOFF": "restarting", "STOPPING": "stopping"}.get(
         process.state, "stopped"
     )
-
-
-def _jobs(stack: LocalStack) -> tuple[Job, ...]:
-    try:
-        answer = httpx.get(f"{stack.settings.flink_url}/jobs/overview", timeout=2).raise_for_status().json()
-    except httpx.HTTPError:
-        return ()
-    return tuple(Job(job["name"], job["state"]) for job in answer["jobs"])
 
 
 def _memory(stack: LocalStack) -> int:

@@ -78,7 +78,6 @@ class Process:
     name: str
     state: str
     pid: int
-    spawn_error: str
 
 
 class Supervisor:
@@ -105,11 +104,6 @@ class Supervisor:
         except (OSError, xmlrpc.client.Error):
             return False
         return True
-
-    @property
-    def pid(self) -> int:
-        """Return supervisord's process id."""
-        return int(self._call("getPID"))
 
     def launch(self, services: Sequence[Service]) -> "subprocess.Popen[bytes]":
         """Start supervisord with these services known and none of them running.
@@ -146,9 +140,7 @@ class Supervisor:
         except (OSError, xmlrpc.client.Error):
             return {}
         return {
-            row["name"]: Process(row["name"], row["statename"], row["pid"], row["spawnerr"])
-            for row in rows
-            if row["name"] != "restarts"
+            row["name"]: Process(row["name"], row["statename"], row["pid"]) for row in rows if row["name"] != "restarts"
         }
 
     def shutdown(self) -> None:

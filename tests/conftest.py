@@ -1,9 +1,7 @@
 """Session fixtures on the real embedded parts: PostgreSQL, Kafka and Flink, started once on free ports."""
 
-import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from uuid import uuid4
 
@@ -12,16 +10,8 @@ import pytest
 from psycopg import sql
 
 from stack.local import LocalStack
+from stack.ports import own_settings
 from stack.settings import StackSettings
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports that were free a moment ago, all different."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 @pytest.fixture(scope="session")
@@ -38,9 +28,7 @@ def state_folder() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def stack_settings(state_folder: Path) -> StackSettings:
     """Settings of the session's own stack: a folder of its own and free ports."""
-    names = [name for name in StackSettings.model_fields if name.endswith("_port")]
-    ports = dict(zip(names, free_ports(len(names)), strict=True))
-    return StackSettings(state_dir=state_folder / "session", **ports)
+    return own_settings(state_folder / "session")
 
 
 @pytest.fixture(scope="session")

@@ -2,31 +2,23 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from stack.ports import own_settings
 from stack.settings import StackSettings
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    names = [name for name in StackSettings.model_fields if name.endswith("_port")]
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in names]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        ports = {
-            f"HEADWATER_{name.upper()}": str(each.getsockname()[1]) for name, each in zip(names, sockets, strict=True)
-        }
+    ports = {variable: str(port) for variable, port in own_settings(folder).ports.items()}
     return {**os.environ, **ports, "HEADWATER_STATE_DIR": str(folder)}
 
 

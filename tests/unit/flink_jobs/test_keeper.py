@@ -77,7 +77,7 @@ class Cluster:
         self.checkpoints[job_id] = CompletedCheckpoint(99, "file:///x", 0)
         return "request"
 
-    def checkpoint_is_over(self, job_id: str, request_id: str) -> bool:
+    def checkpoint_made(self, job_id: str, request_id: str) -> bool | None:
         """Tell that it is."""
         return job_id in self.checkpoints and request_id == "request"
 
