@@ -38,6 +38,7 @@ class Kind(Enum):
     TOPIC = "topic"
     TOPIC_RIGHT = "topic_right"
     BROKER_CREDENTIALS = "broker_credentials"
+    TLS = "tls"
     RECORD_TOO_LARGE = "record_too_large"
     SETTINGS = "settings"
     PROTOCOL = "protocol"

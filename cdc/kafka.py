@@ -10,15 +10,18 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import structlog
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 
 from cdc.errors import BrokerError, Kind
 
 _log: Final = structlog.get_logger(__name__)
 
 ClientConfig = dict[str, Any]
+Client = Producer | Consumer
 
 _LOG_EVERY_S: Final = 10.0
+_METADATA_S: Final = 2.0
+_METADATA_TRIES: Final = 5
 
 GUARANTEES: Final[Mapping[str, Any]] = {
     "enable.idempotence": True,
@@ -50,6 +53,7 @@ _KINDS: Final[Mapping[int, Kind]] = {
     KafkaError.CLUSTER_AUTHORIZATION_FAILED: Kind.TOPIC_RIGHT,
     KafkaError.SASL_AUTHENTICATION_FAILED: Kind.BROKER_CREDENTIALS,
     KafkaError._AUTHENTICATION: Kind.BROKER_CREDENTIALS,  # noqa: SLF001  # likewise
+    KafkaError._SSL: Kind.TLS,  # noqa: SLF001  # likewise
     KafkaError._INVALID_ARG: Kind.SETTINGS,  # noqa: SLF001  # likewise
     KafkaError._TIMED_OUT: Kind.BROKER_UNREACHABLE,  # noqa: SLF001  # likewise
     KafkaError._TRANSPORT: Kind.BROKER_UNREACHABLE,  # noqa: SLF001  # likewise
@@ -98,6 +102,49 @@ def broker_error(error: KafkaError | KafkaException) -> BrokerError:
         # What the client cannot recover from by itself, a new producer may: it re-reads where the topic stands.
         kind = Kind.PRODUCER_FAILED if cause.fatal() or cause.retriable() else Kind.BROKER
     return BrokerError(kind, f"{cause.name()}: {cause.str()}")
+
+
+class Refusals:
+    """Remember why brokers turn a client away; to the client itself every such broker is just one that is not there.
+
+    Give `note` as `error_cb`; it is called from within `poll`.
+    """
+
+    def __init__(self) -> None:
+        self._refused: BrokerError | None = None
+
+    def note(self, error: KafkaError) -> None:
+        """Keep the newest refusal: what is wrong with password or certificate does not pass by waiting."""
+        found = broker_error(error)
+        if found.kind is Kind.BROKER_CREDENTIALS or (found.kind is Kind.TLS and "certificate" in error.str()):
+            self._refused = found
+
+    def cause(self, failure: BrokerError) -> BrokerError:
+        """Return the refusal behind a broker that could not be reached, or the failure as it is."""
+        unreachable = failure.kind is Kind.BROKER_UNREACHABLE
+        return self._refused if unreachable and self._refused is not None else failure
+
+
+def partitions_of(client: Client, topic: str, refusals: Refusals) -> int:
+    """Return the number of partitions of a topic, asking for ten seconds at most; a refusal ends the wait.
+
+    Raises:
+        BrokerError: Kafka cannot be reached, or the topic does not exist.
+    """
+    tries = 0
+    while True:
+        try:
+            described = client.list_topics(topic, timeout=_METADATA_S).topics[topic]
+            break
+        except KafkaException as error:
+            tries += 1
+            client.poll(0)
+            failure = refusals.cause(broker_error(error))
+            if tries == _METADATA_TRIES or failure.kind is not Kind.BROKER_UNREACHABLE:
+                raise failure from error
+    if described.error is not None:
+        raise broker_error(described.error)
+    return len(described.partitions)
 
 
 class _ClientLog:

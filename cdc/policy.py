@@ -73,6 +73,10 @@ _DECISIONS: Final[Mapping[Kind, Decision]] = {
     Kind.TOPIC: Stop("Create the topic of CDC_TOPIC before the engine starts."),
     Kind.TOPIC_RIGHT: Stop("Allow the Kafka user to describe, read and write the topic, and idempotent writes."),
     Kind.BROKER_CREDENTIALS: Stop("Check the security and SASL settings in CDC_KAFKA_CONFIG."),
+    Kind.TLS: Stop(
+        "Check who signed the certificate and which name it bears: sslmode and sslrootcert in DATABASE_URL, "
+        "ssl.ca.location in CDC_KAFKA_CONFIG; and that the other side speaks TLS at all."
+    ),
     Kind.RECORD_TOO_LARGE: Stop(
         "Raise max.message.bytes of the topic, and message.max.bytes in CDC_KAFKA_CONFIG, above the size of the row; "
         "the engine goes on at that row."

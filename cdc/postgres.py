@@ -59,6 +59,8 @@ _BY_TEXT: Final[Mapping[str, Kind]] = {
     "permission denied to start WAL sender": Kind.REPLICATION_RIGHT,
     "must be superuser or replication role to start walsender": Kind.REPLICATION_RIGHT,
     "max_wal_senders": Kind.DATABASE_BUSY,
+    "certificate": Kind.TLS,
+    "server does not support SSL": Kind.TLS,
 }
 _TEXT_DECIDES: Final = frozenset({"22023", "42704", "53300", "55000"})
 

@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from cdc.capture import TableName
 from cdc.errors import BrokerError, Kind
-from cdc.kafka import broker_error, reader_config
+from cdc.kafka import Refusals, broker_error, partitions_of, reader_config
 from cdc.lsn import Position
 from cdc.records import SNAPSHOT, TopicName, read_position
 
@@ -169,18 +169,15 @@ def count_partitions(
     Raises:
         BrokerError: Kafka cannot be reached, or a topic does not exist.
     """
+    refusals = Refusals()
     try:
-        consumer = Consumer(reader_config(bootstrap_servers, given))
-        try:
-            found = {topic: consumer.list_topics(topic, timeout=_TIMEOUT_S).topics[topic] for topic in topics}
-        finally:
-            consumer.close()
+        consumer = Consumer({**reader_config(bootstrap_servers, given), "error_cb": refusals.note})
     except KafkaException as error:
         raise broker_error(error) from error
-    for described in found.values():
-        if described.error is not None:
-            raise broker_error(described.error)
-    return {topic: len(described.partitions) for topic, described in found.items()}
+    try:
+        return {topic: partitions_of(consumer, topic, refusals) for topic in topics}
+    finally:
+        consumer.close()
 
 
 def _ends(reader: Reader, wanted: Sequence[TopicPartition]) -> dict[Place, Range]:

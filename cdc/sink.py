@@ -14,13 +14,12 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from cdc.errors import BrokerError, Kind
-from cdc.kafka import GUARANTEES, Delivery, broker_error, client_config
+from cdc.kafka import GUARANTEES, Delivery, Refusals, broker_error, client_config, partitions_of
 from cdc.ledger import Span
 from cdc.records import Record, TopicName
 
 _log: Final = structlog.get_logger(__name__)
 
-_METADATA_S: Final = 10.0
 _ABANDON_S: Final = 2.0
 _LAST_REPORTS_S: Final = 0.5
 _REPORTS_POLL_S: Final = 0.05
@@ -44,6 +43,7 @@ class KafkaSink:
         Raises:
             BrokerError: The settings are not librdkafka's.
         """
+        self._refusals = Refusals()
         try:
             self._producer = Producer({
                 "linger.ms": linger_ms,
@@ -51,6 +51,7 @@ class KafkaSink:
                 "queue.buffering.max.messages": _QUEUE_RECORDS,
                 "queue.buffering.max.kbytes": _QUEUE_KBYTES,
                 **client_config(bootstrap_servers, given),
+                "error_cb": self._refusals.note,
                 **GUARANTEES,
             })  # fmt: skip
         except KafkaException as error:
@@ -67,16 +68,7 @@ class KafkaSink:
         Raises:
             BrokerError: Kafka cannot be reached, or a topic does not exist.
         """
-        found: dict[TopicName, int] = {}
-        for topic in topics:
-            try:
-                described = self._producer.list_topics(topic, timeout=_METADATA_S).topics[topic]
-            except KafkaException as error:
-                raise broker_error(error) from error
-            if described.error is not None:
-                raise broker_error(described.error)
-            found[topic] = len(described.partitions)
-        return found
+        return {topic: partitions_of(self._producer, topic, self._refusals) for topic in topics}
 
     def send(self, record: Record, span: Span) -> None:
         """Queue a record; its span is acknowledged, from within `poll`, once every in-sync replica has it.

@@ -19,7 +19,7 @@ import psycopg
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
-from psycopg import sql
+from psycopg import conninfo, sql
 
 import schemas
 from stack import postgres as embedded
@@ -110,7 +110,7 @@ class Database:
     @property
     def name(self) -> str:
         """The database's name."""
-        return self.url.rsplit("/", 1)[1]
+        return str(conninfo.conninfo_to_dict(self.url)["dbname"])
 
     def run(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """Execute a statement and return its rows, if it has any."""
@@ -334,7 +334,7 @@ def launch(database: Database, topic: Topic) -> Iterator[Launch]:
             "DATABASE_URL": database.url,
             "KAFKA_BOOTSTRAP_SERVERS": topic.bootstrap,
             "CDC_TOPIC": topic.name,
-            "SLOT_NAME": f"s_{database.url[-12:]}",
+            "SLOT_NAME": f"s_{database.name[-12:]}",
             "CDC_CONFIRM_SECONDS": "0.05",
             **environment,
         }
@@ -359,4 +359,4 @@ def launch(database: Database, topic: Topic) -> Iterator[Launch]:
 @pytest.fixture
 def slot(database: Database) -> str:
     """The name of the slot that launched engines use."""
-    return f"s_{database.url[-12:]}"
+    return f"s_{database.name[-12:]}"
