@@ -3,21 +3,13 @@
 Exit codes: 0 stopped in order, 1 stopped by an error (its remedy is in the log), 2 the settings are wrong.
 """
 
-import logging
 import sys
-from contextlib import ExitStack
 from typing import Final
 
 import structlog
 from pydantic import ValidationError
 
-from cdc.endpoint import serving
-from cdc.engine import Engine
-from cdc.errors import CdcError
-from cdc.health import Deadlines, Health
-from cdc.metrics import Monitor
-from cdc.policy import Stop, decide
-from cdc.preflight import PreflightError
+from cdc.run import configure_log, run
 from cdc.settings import Settings
 from cdc.shutdown import Shutdown
 
@@ -31,43 +23,12 @@ def main() -> int:
     try:
         settings = Settings()
     except ValidationError as error:
-        _configure_log("INFO")
+        configure_log("INFO")
         for fault in error.errors(include_input=False, include_url=False, include_context=False):
             name = "_".join(str(part) for part in fault["loc"]).upper()
             _log.error("setting_invalid", setting=name, detail=fault["msg"], remedy="Set the environment variable.")
         return 2
-    _configure_log(settings.log_level)
-    try:
-        with ExitStack() as stack:
-            monitor = Monitor(Health(Deadlines(settings.cdc_ready_seconds, settings.cdc_live_seconds)))
-            if settings.cdc_http_port is not None:
-                stack.enter_context(serving(monitor, settings.cdc_http_host, settings.cdc_http_port))
-            Engine(settings, shutdown, monitor).run()
-    except PreflightError as error:
-        for finding in error.findings:
-            say = _log.error if finding.stops else _log.warning
-            say("finding", kind=finding.kind.value, detail=finding.message, remedy=finding.remedy)
-        return 1
-    except CdcError as error:
-        decision = decide(error.kind)
-        remedy = decision.remedy if isinstance(decision, Stop) else None
-        _log.error("stopped_by_error", kind=error.kind.value, detail=str(error), remedy=remedy)
-        return 1
-    return 0
-
-
-def _configure_log(level: str) -> None:
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level)),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )
+    return run(settings, shutdown)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Owns `headwater cdc …`: the questions an operator asks about replication. Reads; changes nothing.
+"""Owns `headwater cdc …`: an engine in the foreground, and the questions an operator asks about replication.
 
-They ask the installation that the engine's own variables name (`DATABASE_URL`, `KAFKA_BOOTSTRAP_SERVERS`, …) and,
-where those are not set, the local stack. Neither needs the engine to run.
+They mean the installation that the engine's own variables name (`DATABASE_URL`, `KAFKA_BOOTSTRAP_SERVERS`, …) and,
+where those are not set, the local stack. The questions change nothing and do not need the engine to run.
 """
 
 import json
@@ -17,7 +17,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from cdc.doctor import Diagnosis, Severity, diagnose
+from cdc.run import run as run_engine
 from cdc.settings import Settings
+from cdc.shutdown import Shutdown
 from cdc.status import Status, read_status
 from stack.errors import StackError
 from stack.local import current_stack
@@ -33,6 +35,15 @@ def _group() -> None:
     """Look after the change-data-capture engine."""
     # What a library logs of a broker that is away, the answer says better.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+
+
+@app.command()
+def run() -> None:
+    """Run an engine in the foreground until Ctrl-C; beside another one of the same slot it waits to take over."""
+    shutdown = Shutdown()
+    shutdown.install()
+    settings, _ = _installation()
+    raise typer.Exit(run_engine(settings, shutdown))
 
 
 @app.command()

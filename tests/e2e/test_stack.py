@@ -89,6 +89,21 @@ def test_the_log_of_each_service_can_be_read(running_stack: StackSettings, headw
     assert "flink-taskmanager" in unknown.stderr
 
 
+def test_a_second_engine_in_the_foreground_waits_for_the_slot(
+    running_stack: StackSettings, stack_environment: dict[str, str]
+) -> None:
+    """`headwater cdc run` beside the stack's own engine is its standby, and ends in order."""
+    standby = subprocess.Popen(
+        [sys.executable, "-m", "stack", "cdc", "run"], env=stack_environment, stderr=subprocess.PIPE, text=True
+    )
+    assert standby.stderr is not None
+    with standby.stderr:
+        first = json.loads(standby.stderr.readline())
+        assert (first["event"], first["kind"]) == ("retrying", "slot_active")
+        standby.terminate()
+        assert standby.wait(30) == 0
+
+
 def test_what_was_sent_before_down_is_there_after_up_and_nothing_is_repeated(
     running_stack: StackSettings, headwater: Run
 ) -> None:
