@@ -13,6 +13,9 @@ from cdc.lsn import Position
 TopicName = NewType("TopicName", str)
 Headers: TypeAlias = list[tuple[str, str | bytes | None]]
 
+NO_TOPIC: Final = TopicName("")
+"""Where a record's topic does not matter."""
+
 POSITION: Final = "cdc.position"
 """`<commit LSN>/<ordinal>`, see `cdc.lsn.Position`."""
 SOURCE: Final = "cdc.source"
