@@ -70,7 +70,7 @@ _DECISIONS: Final[Mapping[Kind, Decision]] = {
         "The database was restored to a time before records already in the topic. Use a new topic, or empty this one "
         "and drop the slot."
     ),
-    Kind.TOPIC: Stop("Create the topic of CDC_TOPIC before the engine starts."),
+    Kind.TOPIC: Stop("Create the topics of CDC_TOPIC and CDC_MESSAGES before the engine starts."),
     Kind.TOPIC_RIGHT: Stop("Allow the Kafka user to describe, read and write the topic, and idempotent writes."),
     Kind.BROKER_CREDENTIALS: Stop("Check the security and SASL settings in CDC_KAFKA_CONFIG."),
     Kind.RECORD_TOO_LARGE: Stop(

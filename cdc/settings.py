@@ -8,7 +8,9 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from cdc.capture import TableName
+from cdc.emission import FormatName, Truncation
 from cdc.kafka import RESERVED
+from cdc.outbox import parse_messages
 from cdc.records import TopicName
 from cdc.slot import LONGEST_NAME
 
@@ -39,6 +41,10 @@ class Settings(BaseSettings):
     publication_name: Annotated[str, Field(min_length=1, max_length=63)] = "event_headers_debezium_publication"
     cdc_tables: Annotated[tuple[TableName, ...], NoDecode] = (TableName("public", "event_headers"),)
     cdc_topic: Annotated[str, Field(min_length=1)] = "raw-event-headers"
+    cdc_format: FormatName = FormatName.JSON
+    cdc_topic_prefix: Annotated[str, Field(min_length=1)] = "postgres-cdc"
+    cdc_truncate: Truncation = Truncation.SKIP
+    cdc_messages: Annotated[dict[str, TopicName], NoDecode] = {}
     cdc_snapshot_mode: SnapshotMode = SnapshotMode.INITIAL
     cdc_kafka_config: dict[str, str] = {}
     cdc_linger_ms: Annotated[float, Field(ge=0, le=900_000)] = 0.0
@@ -65,6 +71,11 @@ class Settings(BaseSettings):
     def _parse_tables(cls, value: object) -> object:
         return parse_tables(value) if isinstance(value, str) else value
 
+    @field_validator("cdc_messages", mode="before")
+    @classmethod
+    def _parse_messages(cls, value: object) -> object:
+        return parse_messages(value) if isinstance(value, str) else value
+
     @field_validator("cdc_kafka_config")
     @classmethod
     def _keep_guarantees(cls, config: dict[str, str]) -> dict[str, str]:
@@ -83,6 +94,12 @@ class Settings(BaseSettings):
     def topic_of(self, table: TableName) -> TopicName:
         """Return the topic of a table: `{schema}` and `{table}` in `cdc_topic` stand for its names."""
         return TopicName(self.cdc_topic.replace("{schema}", table.schema).replace("{table}", table.name))
+
+    @property
+    def topics(self) -> tuple[TopicName, ...]:
+        """Every topic that is written: those of the tables, then those of the messages."""
+        tables = [self.topic_of(table) for table in self.cdc_tables]
+        return tuple(dict.fromkeys([*tables, *self.cdc_messages.values()]))
 
 
 def parse_tables(text: str) -> tuple[TableName, ...]:
