@@ -10,6 +10,11 @@ from cdc.formats.protocol import Format
 from cdc.outbox import Outbox
 from cdc.records import TopicName
 
+USER, TOKEN, CA = "basic.auth.user.info", "bearer.auth.token", "ssl.ca.location"
+CERTIFICATE, PRIVATE_KEY = "ssl.certificate.location", "ssl.key.location"
+REGISTRY_SETTINGS: Final = frozenset({USER, TOKEN, CA, CERTIFICATE, PRIVATE_KEY})
+"""What can be set of a schema registry, by the names that Confluent's clients use."""
+
 
 @unique
 class FormatName(Enum):
