@@ -21,6 +21,7 @@ import structlog
 from psycopg import Connection
 
 from cdc.capture import Capture, Route, TableName
+from cdc.emission import PLAIN, Emission
 from cdc.errors import CdcError, DatabaseError, Kind
 from cdc.lsn import Lsn, Position, format_lsn
 from cdc.observer import Phase
@@ -40,9 +41,15 @@ _log: Final = structlog.get_logger(__name__)
 class InsertWatch(Capture):
     """Remember the key of every row inserted while the stream catches up; kept in memory until the snapshot is done."""
 
-    def __init__(self, routes: Mapping[TableName, Route], source: bytes, catalog: TypeCatalog | None = None) -> None:
+    def __init__(
+        self,
+        routes: Mapping[TableName, Route],
+        source: bytes,
+        catalog: TypeCatalog | None = None,
+        emission: Emission = PLAIN,
+    ) -> None:
         """Start with nothing seen."""
-        super().__init__(routes, source, catalog=catalog)
+        super().__init__(routes, source, catalog=catalog, emission=emission)
         self.inserted: set[tuple[TopicName, bytes]] = set()
 
     def records(self, message: Message) -> Sequence[Record]:
@@ -132,7 +139,7 @@ def _catch_up(session: Session, slot: str, first_point: Lsn, until: Lsn) -> Earl
         stream = connection.start(slot, settings.publication_name, deadline=settings.cdc_server_deadline_seconds)
         waiting = session.keep_alive(stream, first_point)
         tails = session.read_tails(waiting, snapshot_from=Position.of_snapshot_row(first_point, 0))
-        capture = InsertWatch(session.routes, session.server.source, session.types)
+        capture = InsertWatch(session.routes, session.server.source, session.types, session.emission)
         relay = session.relay(stream, capture, first_point, tails)
         relay.run_until(until)
     _log.info("snapshot_caught_up", records=relay.records, skipped=relay.skipped, inserted=len(capture.inserted))

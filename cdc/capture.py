@@ -8,17 +8,31 @@ logical messages: what a setting of ours leaves out must not move the positions 
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import orjson
 import structlog
 
+from cdc.emission import PLAIN, Emission
 from cdc.envelope import CREATE, READ, Payload, TableEncoder
 from cdc.errors import CdcError, Kind
+from cdc.formats.protocol import SnapshotOrigin
 from cdc.lsn import STEPS, Lsn, Position
 from cdc.pgoutput.messages import Begin, Delete, Insert, LogicalMessage, Message, Relation, Row, Truncate, Type, Update
-from cdc.records import COMMITTED, POSITION, SNAPSHOT, SOURCE, UNAVAILABLE, XID, Headers, Record, TopicName
+from cdc.records import (
+    COMMITTED,
+    MESSAGE,
+    NO_TOPIC,
+    POSITION,
+    SNAPSHOT,
+    SOURCE,
+    UNAVAILABLE,
+    XID,
+    Headers,
+    Record,
+    TopicName,
+)
 from cdc.types import TypeCatalog, Types
 
 _log: Final = structlog.get_logger(__name__)
@@ -54,9 +68,12 @@ class Capture:
         source: bytes,
         clock: Clock = time.time,
         catalog: TypeCatalog | None = None,
+        emission: Emission = PLAIN,
     ) -> None:
         """Start without any relation known: the server describes each before its first change on a connection."""
         self._types = Types(catalog)
+        self._emission = emission
+        self._origin: Begin | None = None
         self._routes = routes
         self._source = (SOURCE, source)
         self._clock = clock
@@ -69,6 +86,7 @@ class Capture:
         """Enter a transaction: the changes that follow take its commit LSN, id and time."""
         self._lsn = begin.final_lsn
         self._change = 0
+        self._origin = begin
         self._headers = [self._source, (XID, b"%d" % begin.xid), (COMMITTED, b"%d" % begin.committed_us)]
 
     def records(self, message: Message) -> Sequence[Record]:
@@ -84,14 +102,20 @@ class Capture:
         elif isinstance(message, Type):
             self._types.learn(message)
         elif isinstance(message, Truncate):
-            self._truncated(message)
-        elif isinstance(message, LogicalMessage) and message.transactional:
-            self._change += 1
+            return self._truncated(message)
+        elif isinstance(message, LogicalMessage):
+            return self._told(message)
         return ()
 
     def encoder(self, relation: Relation, primary_key: Sequence[str]) -> TableEncoder:
-        """Return an encoder of a relation's rows that knows the types of the database."""
-        return TableEncoder(relation, primary_key, self._types)
+        """Return an encoder of a relation's rows that knows the types of the database.
+
+        Raises:
+            CdcError: The format cannot write records of this relation.
+        """
+        route = self._routes.get(TableName(relation.schema, relation.name))
+        topic = NO_TOPIC if route is None else route.topic
+        return TableEncoder(relation, primary_key, self._types, self._emission.form, topic)
 
     def snapshot_record(  # a row and its whole place
         self,
@@ -109,7 +133,7 @@ class Capture:
         Raises:
             CdcError: The row does not fit the relation.
         """
-        payload = encoder.row(row, READ, self._now_ms())
+        payload = encoder.row(row, READ, self._now_ms(), SnapshotOrigin(consistent_point))
         position = Position.of_snapshot_row(consistent_point, number)
         headers: Headers = [
             (POSITION, position.encode()),
@@ -129,10 +153,10 @@ class Capture:
             return ()
         encoder, topic = target
         if isinstance(change, Insert):
-            return self._place(topic, (encoder.row(change.new, CREATE, self._now_ms()),))
+            return self._place(topic, (encoder.row(change.new, CREATE, self._now_ms(), self._origin),))
         if isinstance(change, Update):
-            return self._place(topic, encoder.update(change, self._now_ms()))
-        return self._place(topic, encoder.delete(change, self._now_ms()))
+            return self._place(topic, encoder.update(change, self._now_ms(), self._origin))
+        return self._place(topic, encoder.delete(change, self._now_ms(), self._origin))
 
     def _place(self, topic: TopicName, payloads: Iterable[Payload]) -> list[Record]:
         first = self._change * STEPS
@@ -142,6 +166,8 @@ class Capture:
             headers = [(POSITION, position.encode()), *self._headers]
             if payload.unavailable:
                 headers.append((UNAVAILABLE, orjson.dumps(payload.unavailable)))
+            if payload.headers:
+                headers += payload.headers
             records.append(Record(topic, payload.key, payload.value, position, headers))
         return records
 
@@ -152,12 +178,41 @@ class Capture:
         else:
             self._encoders[relation.oid] = (self.encoder(relation, route.primary_key), route.topic)
 
-    def _truncated(self, message: Truncate) -> None:
-        self._change += 1
+    def _truncated(self, message: Truncate) -> Sequence[Record]:
+        """Return a record for every partition of each table's topic: each must see in its order that rows went."""
+        records = []
         for oid in message.relation_oids:
-            if (target := self._encoders.get(oid)) is not None:
-                # A flat record has no form for it; readers keep the rows. Said here so that nobody has to guess.
-                _log.warning("truncate_not_captured", table=target[0].table, lsn=self._lsn, topic=target[1])
+            # Each table is a change of its own: two of them may share a partition, and need two positions there.
+            self._change += 1
+            if (target := self._encoders.get(oid)) is None:
+                continue
+            encoder, topic = target
+            if self._emission.truncated is None:
+                # Readers keep the rows. Said here so that nobody has to guess.
+                _log.warning("truncate_not_captured", table=encoder.table, lsn=self._lsn, topic=topic)
+                continue
+            payload = encoder.truncation(self._now_ms(), self._origin)
+            for partition in range(self._emission.truncated[topic]):
+                records += [replace(record, partition=partition) for record in self._place(topic, (payload,))]
+        return records
+
+    def _told(self, message: LogicalMessage) -> Sequence[Record]:
+        """Return the record of a logical message that somebody asked for.
+
+        One of a transaction has its place among the changes. One outside of any has its own LSN: the server sends it
+        when it comes to it in the log, as it does with a transaction at its commit (`logicalmsg_decode` and
+        `DecodeCommit` in PostgreSQL's decode.c), so these LSNs and those of commits grow together on the stream; and
+        as with those it sends none again that lies before the confirmed LSN (`SnapBuildXactNeedsSkip` in both).
+        """
+        position = Position(message.lsn, STEPS)
+        headers: Headers = [self._source]
+        if message.transactional:
+            self._change += 1
+            position, headers = Position(self._lsn, self._change * STEPS), self._headers
+        if (routed := self._emission.outbox.route(message)) is None:
+            return ()
+        own: Headers = [(POSITION, position.encode()), *headers, (MESSAGE, message.prefix.encode()), *routed.headers]
+        return (Record(routed.topic, routed.key, routed.value, position, own),)
 
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)

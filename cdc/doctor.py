@@ -138,9 +138,8 @@ def _no_slot(given: Examination) -> Iterator[Diagnosis]:
 
 
 def _topics(settings: Settings, found: list[Diagnosis]) -> Mapping[TopicName, int]:
-    topics = dict.fromkeys(settings.topic_of(table) for table in settings.cdc_tables)
     partitions: dict[TopicName, int] = {}
-    for topic in topics:
+    for topic in settings.topics:
         try:
             partitions |= count_partitions(settings.kafka_bootstrap_servers, settings.cdc_kafka_config, [topic])
         except CdcError as error:

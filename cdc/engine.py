@@ -17,6 +17,7 @@ from cdc import bootstrap, preflight
 from cdc.capture import TableName
 from cdc.catalog import Server, Table, missing_tables, read_server, read_tables, read_types
 from cdc.errors import CdcError, DatabaseError, Kind
+from cdc.formats.choice import Formats
 from cdc.lsn import format_lsn
 from cdc.observer import UNWATCHED, Observer, Phase
 from cdc.policy import Retry, decide
@@ -42,6 +43,7 @@ class Engine:
         self._settings = settings
         self._shutdown = shutdown
         self._observer = observer
+        self._formats = Formats(settings)
         self._streaming_since: float | None = None
 
     def run(self) -> None:
@@ -90,16 +92,16 @@ class Engine:
         with closing(connect(settings.database_url.get_secret_value())) as control:
             server = read_server(control)
             tables = self._prepare(control, server)
-            topics = {settings.topic_of(table.name) for table in tables}
             session = Session(
                 settings=settings,
                 shutdown=self._shutdown,
                 sink=sink,
                 server=server,
                 tables=tables,
-                partitions=sink.partitions(topics),
+                partitions=sink.partitions(settings.topics),
                 types=read_types(control),
                 observer=self._observer,
+                form=self._formats.of(server.database),
             )
             if read_slot(control, settings.slot_name) is None:
                 bootstrap.create_slot(session)

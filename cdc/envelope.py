@@ -1,6 +1,5 @@
-"""Owns the shape of a record's key and value: the flat JSON object of CD-40 to CD-50. Knows one table at a time.
+"""Owns what a change says: which payloads it has, in which order, under which keys. Bytes are the format's.
 
-- `__op`: c, u, d, r (CD-44). `__deleted` is on every value, "true" on a `d` and "false" elsewhere (CD-46).
 - A deletion is a `d` value and then a tombstone (CD-48). A `d` value holds what the replica identity keeps of the old
   row, by default the key alone; its other columns are null.
 - A change of key is a deletion of the old key and a `c` under the new one: a compacted topic keeps no ghost.
@@ -8,21 +7,18 @@
   replica identity has it (FULL); otherwise the field is left out and listed in a header: never a placeholder.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
-
-import orjson
 
 from cdc.errors import CdcError, Kind
+from cdc.formats.flat import FLAT
+from cdc.formats.protocol import CREATE, DELETE, READ, TRUNCATE, UPDATE, Format, Origin, TableShape, Values
 from cdc.pgoutput.messages import UNCHANGED, Delete, Relation, ReplicaIdentity, Row, Update, Value
+from cdc.records import NO_TOPIC, TopicName
 from cdc.types import Types
 from cdc.values import JsonValue
 
-CREATE: Final = "c"
-UPDATE: Final = "u"
-DELETE: Final = "d"
-READ: Final = "r"
+__all__ = ["CREATE", "DELETE", "READ", "TRUNCATE", "UPDATE", "Payload", "TableEncoder", "key_columns"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +28,8 @@ class Payload:
     key: bytes
     value: bytes | None
     unavailable: tuple[str, ...] = ()
+    headers: tuple[tuple[str, bytes], ...] = ()
+    """What the format adds to the engine's own headers."""
 
 
 def key_columns(relation: Relation, primary_key: Sequence[str]) -> tuple[str, ...]:
@@ -51,29 +49,37 @@ def key_columns(relation: Relation, primary_key: Sequence[str]) -> tuple[str, ..
 class TableEncoder:
     """Turn the rows of one relation, as it is now, into keys and values."""
 
-    def __init__(self, relation: Relation, primary_key: Sequence[str] = (), types: Types | None = None) -> None:
-        """Prepare the columns once, so that a row costs only the conversions that it needs."""
-        types = types or Types()
+    def __init__(
+        self,
+        relation: Relation,
+        primary_key: Sequence[str] = (),
+        types: Types | None = None,
+        form: Format = FLAT,
+        topic: TopicName = NO_TOPIC,
+    ) -> None:
+        """Prepare the columns once, so that a row costs only the conversions that it needs.
+
+        Raises:
+            CdcError: The format cannot write records of this relation.
+        """
         self.table = relation.name
         self._relation = relation
         self._names = [column.name for column in relation.columns]
-        converters = [
-            (index, types.converter(column.type_oid, column.type_modifier))
-            for index, column in enumerate(relation.columns)
-        ]
-        self._converters = [(index, convert) for index, convert in converters if convert is not None]
-        self._key = [(name, self._names.index(name)) for name in key_columns(relation, primary_key)]
+        self._key = tuple(self._names.index(name) for name in key_columns(relation, primary_key))
+        self._form = form.table(TableShape(relation, self._key, types or Types(), topic))
+        self._converters = self._form.converters
+        self._value = self._form.value
 
-    def row(self, row: Row, operation: str, now_ms: int) -> Payload:
+    def row(self, row: Row, operation: str, now_ms: int, origin: Origin = None) -> Payload:
         """Encode a row that exists: of an insert (`c`) or of a snapshot (`r`).
 
         Raises:
             CdcError: The row does not fit the relation.
         """
         values = self._convert(row)
-        return Payload(self._encode_key(values), self._encode_value(values, operation, now_ms))
+        return Payload(self._encode_key(values), self._value(operation, values, None, now_ms, origin))
 
-    def update(self, update: Update, now_ms: int) -> list[Payload]:
+    def update(self, update: Update, now_ms: int, origin: Origin = None) -> list[Payload]:
         """Encode a new version of a row: one `u`; when its key changed a `d`, a tombstone and a `c`.
 
         Raises:
@@ -85,23 +91,33 @@ class TableEncoder:
         unavailable: tuple[str, ...] = ()
         if UNCHANGED in new:
             unavailable = tuple(name for name, value in zip(self._names, new, strict=True) if value is UNCHANGED)
-        if old is not None and (old_key := self._encode_key(self._convert(old))) != key:
-            return [
-                *self._deletion(old_key, old, now_ms),
-                Payload(key, self._encode_value(values, CREATE, now_ms), unavailable),
-            ]
-        return [Payload(key, self._encode_value(values, UPDATE, now_ms), unavailable)]
+        before = None
+        if old is not None:
+            before = self._convert(old)
+            if (old_key := self._encode_key(before)) != key:
+                created = self._value(CREATE, values, None, now_ms, origin)
+                return [
+                    Payload(
+                        old_key, self._value(DELETE, None, before, now_ms, origin), headers=self._form.moved_to(key)
+                    ),
+                    Payload(old_key, None),
+                    Payload(key, created, unavailable, self._form.moved_from(old_key)),
+                ]
+        return [Payload(key, self._value(UPDATE, values, before, now_ms, origin), unavailable)]
 
-    def delete(self, delete: Delete, now_ms: int) -> list[Payload]:
+    def delete(self, delete: Delete, now_ms: int, origin: Origin = None) -> list[Payload]:
         """Encode the end of a row: a `d` and its tombstone (CD-48).
 
         Raises:
             CdcError: The row does not fit the relation.
         """
-        return self._deletion(self._encode_key(self._convert(delete.old)), delete.old, now_ms)
+        values = self._convert(delete.old)
+        key = self._encode_key(values)
+        return [Payload(key, self._value(DELETE, None, values, now_ms, origin)), Payload(key, None)]
 
-    def _deletion(self, key: bytes, old: Row, now_ms: int) -> list[Payload]:
-        return [Payload(key, self._encode_value(self._convert(old), DELETE, now_ms)), Payload(key, None)]
+    def truncation(self, now_ms: int, origin: Origin = None) -> Payload:
+        """Encode the end of all rows: a `t` under a key that no row has."""
+        return Payload(self._form.truncation_key(), self._value(TRUNCATE, None, None, now_ms, origin))
 
     def _fill(self, update: Update) -> Row:
         """Return the new row with its unchanged TOAST taken from the old row, as far as the old row has it."""
@@ -109,7 +125,7 @@ class TableEncoder:
         if old is None or UNCHANGED not in new:
             return new
         # A row of the key alone has nulls in all other columns, which say nothing about their values.
-        known = {index for _, index in self._key} if update.old_is_key else range(len(new))
+        known = frozenset(self._key) if update.old_is_key else range(len(new))
         return tuple(
             before if now is UNCHANGED and index in known else now
             for index, (now, before) in enumerate(zip(new, old, strict=True))
@@ -128,21 +144,11 @@ class TableEncoder:
                     raise self._misfit(f"column {self._names[index]} cannot be read") from error
         return values
 
-    def _encode_key(self, values: Sequence[Value | JsonValue]) -> bytes:
-        key = {name: values[index] for name, index in self._key}
-        if UNCHANGED in key.values():
-            raise self._misfit("the server left out a key column")
-        return orjson.dumps(key)
-
-    def _encode_value(self, values: Iterable[Value | JsonValue], operation: str, now_ms: int) -> bytes:
-        fields = dict(zip(self._names, values, strict=True))
-        if UNCHANGED in fields.values():
-            fields = {name: value for name, value in fields.items() if value is not UNCHANGED}
-        fields["__deleted"] = "true" if operation == DELETE else "false"
-        fields["__op"] = operation
-        fields["__table"] = self.table
-        fields["__ts_ms"] = now_ms
-        return orjson.dumps(fields)
+    def _encode_key(self, values: Values) -> bytes:
+        for index in self._key:
+            if values[index] is UNCHANGED:
+                raise self._misfit("the server left out a key column")
+        return self._form.key(values)
 
     def _misfit(self, message: str) -> CdcError:
         return CdcError(Kind.PROTOCOL, f"row of {self._relation.schema}.{self.table}: {message}")

@@ -3,7 +3,8 @@
     CdcError
     ├── ProtocolError   bytes of the server that are no pgoutput message; carries the offset
     ├── DatabaseError   PostgreSQL refused, or cannot be reached
-    └── BrokerError     Kafka refused, or cannot be reached
+    ├── BrokerError     Kafka refused, or cannot be reached
+    └── RegistryError   the schema registry refused, or cannot be reached (`cdc.registry`)
 
 Anything else that leaves the engine is a bug.
 """
@@ -39,6 +40,9 @@ class Kind(Enum):
     TOPIC_RIGHT = "topic_right"
     BROKER_CREDENTIALS = "broker_credentials"
     TLS = "tls"
+    REGISTRY_UNREACHABLE = "registry_unreachable"
+    REGISTRY = "registry"
+    SCHEMA_INCOMPATIBLE = "schema_incompatible"
     RECORD_TOO_LARGE = "record_too_large"
     SETTINGS = "settings"
     PROTOCOL = "protocol"

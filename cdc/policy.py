@@ -36,6 +36,7 @@ _DECISIONS: Final[Mapping[Kind, Decision]] = {
     Kind.SNAPSHOT_INTERRUPTED: Retry(),
     Kind.BROKER_UNREACHABLE: Retry(),
     Kind.PRODUCER_FAILED: Retry(),
+    Kind.REGISTRY_UNREACHABLE: Retry(),
     Kind.CREDENTIALS: Stop(
         "Check user, password and TLS of DATABASE_URL. On Aurora a missing role is reported as a missing pg_hba.conf "
         "entry: GRANT rds_replication TO <user>."
@@ -70,12 +71,18 @@ _DECISIONS: Final[Mapping[Kind, Decision]] = {
         "The database was restored to a time before records already in the topic. Use a new topic, or empty this one "
         "and drop the slot."
     ),
-    Kind.TOPIC: Stop("Create the topic of CDC_TOPIC before the engine starts."),
+    Kind.TOPIC: Stop("Create the topics of CDC_TOPIC and CDC_MESSAGES before the engine starts."),
     Kind.TOPIC_RIGHT: Stop("Allow the Kafka user to describe, read and write the topic, and idempotent writes."),
     Kind.BROKER_CREDENTIALS: Stop("Check the security and SASL settings in CDC_KAFKA_CONFIG."),
     Kind.TLS: Stop(
         "Check who signed the certificate and which name it bears: sslmode and sslrootcert in DATABASE_URL, "
         "ssl.ca.location in CDC_KAFKA_CONFIG; and that the other side speaks TLS at all."
+    ),
+    Kind.REGISTRY: Stop("Check CDC_SCHEMA_REGISTRY_URL, and user and rights in CDC_SCHEMA_REGISTRY_CONFIG."),
+    Kind.SCHEMA_INCOMPATIBLE: Stop(
+        "Readers of the topic could not read both what is there and what comes. Nothing is lost: the engine goes on at "
+        "that change. Make the readers ready, set the subject's compatibility to NONE in the registry, start the "
+        "engine, and set it back once it streams; or give the table a new topic."
     ),
     Kind.RECORD_TOO_LARGE: Stop(
         "Raise max.message.bytes of the topic, and message.max.bytes in CDC_KAFKA_CONFIG, above the size of the row; "

@@ -56,5 +56,6 @@ class Floors:
     def hold(self, record: Record) -> bool:
         """Say whether the record's partition already holds it."""
         partitions = self._topics[record.topic]
-        floor = partitions[partition_of(record.key, len(partitions))]
+        number = record.partition if record.partition is not None else partition_of(record.key, len(partitions))
+        floor = partitions[number]
         return floor is not None and record.position <= floor

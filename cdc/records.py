@@ -13,6 +13,9 @@ from cdc.lsn import Position
 TopicName = NewType("TopicName", str)
 Headers: TypeAlias = list[tuple[str, str | bytes | None]]
 
+NO_TOPIC: Final = TopicName("")
+"""Where a record's topic does not matter."""
+
 POSITION: Final = "cdc.position"
 """`<commit LSN>/<ordinal>`, see `cdc.lsn.Position`."""
 SOURCE: Final = "cdc.source"
@@ -26,6 +29,9 @@ SNAPSHOT: Final = "cdc.snapshot"
 UNAVAILABLE: Final = "cdc.unavailable"
 """A JSON array of the columns that the server did not send; only where there are any."""
 
+MESSAGE: Final = "cdc.message"
+"""The prefix of a logical message; only on the record of one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -36,6 +42,8 @@ class Record:
     value: bytes | None
     position: Position
     headers: Headers
+    partition: int | None = None
+    """Where the record goes; None where its key decides."""
 
     @property
     def size(self) -> int:

@@ -20,7 +20,7 @@ from cdc.capture import Capture
 from cdc.ledger import Ledger, Limits, Span
 from cdc.lsn import LARGEST_LSN, Lsn, format_lsn
 from cdc.observer import UNWATCHED, Observer, Progress
-from cdc.pgoutput.messages import Begin, Commit, Event, Keepalive
+from cdc.pgoutput.messages import Begin, Commit, Event, Keepalive, LogicalMessage
 from cdc.positions import Floors
 from cdc.records import Record
 
@@ -169,12 +169,16 @@ class Relay:
             self._capture.begin(event)
         elif isinstance(event, Commit):
             self._open = False
+            # What comes between transactions, a message, is of none.
+            self._begin = None
             self.transactions += 1
             self._ledger.reach(event.end_lsn)
             self.server_end = max(self.server_end, event.end_lsn)
         elif isinstance(event, Keepalive):
             self._heed(event)
         else:
+            if isinstance(event, LogicalMessage) and not event.transactional and event.lsn >= self._until:
+                raise _ArrivedError
             for record in self._capture.records(event):
                 self._hand_over(record)
 

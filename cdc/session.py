@@ -10,9 +10,13 @@ from dataclasses import dataclass
 
 from cdc.capture import Capture, Route, TableName
 from cdc.catalog import Server, Table
+from cdc.emission import Emission, Truncation
+from cdc.formats.flat import FLAT
+from cdc.formats.protocol import Format
 from cdc.ledger import Limits
 from cdc.lsn import Lsn, Position, format_lsn
 from cdc.observer import UNWATCHED, Observer
+from cdc.outbox import Outbox
 from cdc.positions import Floors
 from cdc.readback import Search, Tail, read_tails
 from cdc.records import TopicName
@@ -38,6 +42,7 @@ class Session:
     partitions: Mapping[TopicName, int]
     types: TypeCatalog
     observer: Observer = UNWATCHED
+    form: Format = FLAT
 
     @property
     def url(self) -> str:
@@ -54,9 +59,15 @@ class Session:
         """How much may be in flight."""
         return Limits(self.settings.cdc_max_in_flight_records, self.settings.cdc_max_in_flight_bytes)
 
+    @property
+    def emission(self) -> Emission:
+        """How records are written."""
+        emits = self.settings.cdc_truncate is Truncation.EMIT
+        return Emission(self.form, self.partitions if emits else None, Outbox(self.settings.cdc_messages))
+
     def capture(self) -> Capture:
         """Return a capture that knows no relation yet, for a new connection."""
-        return Capture(self.routes, self.server.source, catalog=self.types)
+        return Capture(self.routes, self.server.source, catalog=self.types, emission=self.emission)
 
     def read_tails(self, waiting: Callable[[], None], snapshot_from: Position | None = None) -> Tails:
         """Ask Kafka what the topics hold at their ends; the session must hold the slot.

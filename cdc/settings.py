@@ -2,17 +2,20 @@
 
 import re
 from enum import Enum, unique
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from cdc.capture import TableName
+from cdc.emission import REGISTRY_SETTINGS, FormatName, Truncation
 from cdc.kafka import RESERVED
+from cdc.outbox import parse_messages
 from cdc.records import TopicName
 from cdc.slot import LONGEST_NAME
 
 _TABLE: Final = re.compile(r'\s*(?:"((?:[^"]|"")+)"|([^\s".,]+))\.(?:"((?:[^"]|"")+)"|([^\s".,]+))\s*(?:,|$)')
+_HTTP: Final = re.compile(r"https?://[^/\s]")
 _SLOT: Final = re.compile(r"[a-z0-9_]+")
 
 
@@ -39,6 +42,12 @@ class Settings(BaseSettings):
     publication_name: Annotated[str, Field(min_length=1, max_length=63)] = "event_headers_debezium_publication"
     cdc_tables: Annotated[tuple[TableName, ...], NoDecode] = (TableName("public", "event_headers"),)
     cdc_topic: Annotated[str, Field(min_length=1)] = "raw-event-headers"
+    cdc_format: FormatName = FormatName.JSON
+    cdc_topic_prefix: Annotated[str, Field(min_length=1)] = "postgres-cdc"
+    cdc_schema_registry_url: SecretStr | None = None
+    cdc_schema_registry_config: dict[str, SecretStr] = {}
+    cdc_truncate: Truncation = Truncation.SKIP
+    cdc_messages: Annotated[dict[str, TopicName], NoDecode] = {}
     cdc_snapshot_mode: SnapshotMode = SnapshotMode.INITIAL
     cdc_kafka_config: dict[str, str] = {}
     cdc_linger_ms: Annotated[float, Field(ge=0, le=900_000)] = 0.0
@@ -65,12 +74,43 @@ class Settings(BaseSettings):
     def _parse_tables(cls, value: object) -> object:
         return parse_tables(value) if isinstance(value, str) else value
 
+    @field_validator("cdc_messages", mode="before")
+    @classmethod
+    def _parse_messages(cls, value: object) -> object:
+        return parse_messages(value) if isinstance(value, str) else value
+
     @field_validator("cdc_kafka_config")
     @classmethod
     def _keep_guarantees(cls, config: dict[str, str]) -> dict[str, str]:
         if taken := sorted(RESERVED & config.keys()):
             raise ValueError(f"exactly-once delivery stands on these, they cannot be set: {', '.join(taken)}")
         return config
+
+    @field_validator("cdc_schema_registry_url")
+    @classmethod
+    def _whole_url(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not _HTTP.match(url.get_secret_value()):
+            raise ValueError("expected a URL that begins with http:// or https://")
+        return url
+
+    @field_validator("cdc_schema_registry_config")
+    @classmethod
+    def _known_to_the_registry(cls, config: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        if unknown := sorted(config.keys() - REGISTRY_SETTINGS):
+            raise ValueError(f"unknown: {', '.join(unknown)}; there are {', '.join(sorted(REGISTRY_SETTINGS))}")
+        return config
+
+    @model_validator(mode="after")
+    def _fit_for_avro(self) -> Self:
+        if self.cdc_format is FormatName.AVRO:
+            if self.cdc_schema_registry_url is None:
+                raise ValueError("CDC_FORMAT=avro needs CDC_SCHEMA_REGISTRY_URL")
+            if len({self.topic_of(table) for table in self.cdc_tables}) < len(self.cdc_tables):
+                # A subject is named after its topic, and holds the versions of one schema.
+                raise ValueError(
+                    "with CDC_FORMAT=avro each table needs a topic of its own: {schema} or {table} in CDC_TOPIC"
+                )
+        return self
 
     @field_validator("log_level")
     @classmethod
@@ -83,6 +123,12 @@ class Settings(BaseSettings):
     def topic_of(self, table: TableName) -> TopicName:
         """Return the topic of a table: `{schema}` and `{table}` in `cdc_topic` stand for its names."""
         return TopicName(self.cdc_topic.replace("{schema}", table.schema).replace("{table}", table.name))
+
+    @property
+    def topics(self) -> tuple[TopicName, ...]:
+        """Every topic that is written: those of the tables, then those of the messages."""
+        tables = [self.topic_of(table) for table in self.cdc_tables]
+        return tuple(dict.fromkeys([*tables, *self.cdc_messages.values()]))
 
 
 def parse_tables(text: str) -> tuple[TableName, ...]:

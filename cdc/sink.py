@@ -24,6 +24,8 @@ _ABANDON_S: Final = 2.0
 _LAST_REPORTS_S: Final = 0.5
 _REPORTS_POLL_S: Final = 0.05
 _PURGED: Final = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})  # noqa: SLF001  # public names
+_BY_KEY: Final = -1
+"""librdkafka's RD_KAFKA_PARTITION_UA: the partitioner decides."""
 _QUEUE_RECORDS: Final = 1_000_000
 _QUEUE_KBYTES: Final = 1_048_576
 
@@ -81,7 +83,12 @@ class KafkaSink:
         while True:
             try:
                 self._producer.produce(
-                    record.topic, record.value, record.key, on_delivery=self._delivered, headers=record.headers
+                    record.topic,
+                    record.value,
+                    record.key,
+                    _BY_KEY if record.partition is None else record.partition,
+                    self._delivered,
+                    headers=record.headers,
                 )
             except BufferError:
                 self.poll(0.1)

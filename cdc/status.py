@@ -9,7 +9,6 @@ from cdc.errors import CdcError
 from cdc.lsn import format_lsn
 from cdc.postgres import connect
 from cdc.readback import Search, count_partitions, read_tails
-from cdc.records import TopicName
 from cdc.session import describe
 from cdc.settings import Settings
 from cdc.slot import Retention, read_retention, snapshot_name
@@ -81,7 +80,7 @@ def _slot(name: str, retention: Retention | None, snapshot: Retention | None) ->
 
 
 def _topics(settings: Settings, source: bytes | None) -> tuple[TopicStatus, ...]:
-    names: list[TopicName] = list(dict.fromkeys(settings.topic_of(table) for table in settings.cdc_tables))
+    names = list(settings.topics)
     bootstrap, config = settings.kafka_bootstrap_servers, settings.cdc_kafka_config
     partitions = count_partitions(bootstrap, config, names)
     if source is None:

@@ -86,14 +86,8 @@ class Types:
             oid: The type of a column, be it a domain, an array, an array of domains over arrays.
             modifier: The column's, which tells `bit(1)` from longer ones.
         """
-        for _ in range(_DOMAIN_DEPTH):
-            info = self._known.get(oid)
-            if info is None:
-                return None
-            if not info.base:
-                break
-            oid, modifier = info.base, modifier if modifier >= 0 else info.modifier
-        else:
+        info, modifier = self.beneath(oid, modifier)
+        if info is None:
             return None
         if info.element:
             element = self.converter(info.element, modifier)
@@ -102,7 +96,16 @@ class Types:
             return _array_or_text if info.name.startswith("_") else None
         if info.name == "money":
             return self._money
-        return values.converter(oid, modifier)
+        return values.converter(info.oid, modifier)
+
+    def beneath(self, oid: int, modifier: int = -1) -> tuple[TypeInfo | None, int]:
+        """Return what a type is under any number of domains, and its modifier; None where nobody described it."""
+        for _ in range(_DOMAIN_DEPTH):
+            info = self._known.get(oid)
+            if info is None or not info.base:
+                return info, modifier
+            oid, modifier = info.base, modifier if modifier >= 0 else info.modifier
+        return None, modifier
 
 
 def _array_or_text(text: str) -> JsonValue:

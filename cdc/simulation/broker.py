@@ -69,6 +69,8 @@ class Broker:
 
     def place_of(self, record: Record) -> Place:
         """Return the partition that the client chooses for a record."""
+        if record.partition is not None:
+            return (record.topic, record.partition)
         key = (record.topic, record.key)
         place = self._places.get(key)
         if place is None:

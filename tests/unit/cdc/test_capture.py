@@ -3,15 +3,17 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+import orjson
 import pytest
 from structlog.testing import capture_logs
 
-from cdc.capture import Capture, TableName
+from cdc.capture import Capture, Route, TableName
+from cdc.emission import Emission
 from cdc.envelope import TableEncoder
 from cdc.errors import CdcError, Kind
 from cdc.lsn import STEPS, Lsn, Position
 from cdc.pgoutput.messages import UNCHANGED, Begin, Column, Delete, Insert, LogicalMessage, Relation, Truncate, Update
-from cdc.records import Record, read_position
+from cdc.records import Record, TopicName, read_position
 
 ROW = ("1", "x", None, None, None, "{}")
 OTHER = 5
@@ -115,8 +117,29 @@ def test_a_truncate_is_said_not_swallowed(new_capture: Callable[[], Capture], he
     assert [record.position.ordinal for record in records] == [8]
 
 
+def test_an_emitted_truncate_reaches_every_partition_under_a_key_of_its_own(headers_relation: Relation) -> None:
+    """A truncate concerns all keys; its own key names the table, so that a compacted topic takes it and keeps one."""
+    raw, other = TopicName("raw"), replace(headers_relation, oid=OTHER, name="other")
+    routes = {TableName("public", name): Route(raw, ("id",)) for name in ("event_headers", "other")}
+    capture = Capture(routes, b"7/db", clock=lambda: 1000.5, emission=Emission(truncated={raw: 3}))
+    truncate = Truncate((16401, OTHER), cascade=False, restart_identity=False)
+    records = records_of(capture, headers_relation, other, truncate, Insert(16401, ROW))
+    placed = [(record.key, record.partition, record.position.ordinal) for record in records]
+    mine, others = b'{"__truncated":"public.event_headers"}', b'{"__truncated":"public.other"}'
+    assert placed[:3] == [(mine, partition, 4) for partition in range(3)]
+    assert placed[3:6] == [(others, partition, 8) for partition in range(3)]
+    assert placed[6:] == [(b'{"id":"1"}', None, 12)]
+    assert orjson.loads(records[0].value or b"") == {
+        **dict.fromkeys(("id", "event_name", "event_type", "created_date", "saved_date", "header_data")),
+        "__deleted": "false",
+        "__op": "t",
+        "__table": "event_headers",
+        "__ts_ms": 1_000_500,
+    }
+
+
 def test_a_logical_message_is_no_record(new_capture: Callable[[], Capture]) -> None:
-    """Messages are not routed and disturb nothing."""
+    """Without a route for them messages disturb nothing."""
     assert records_of(new_capture(), LogicalMessage(False, Lsn(1), "p", b"")) == []
 
 

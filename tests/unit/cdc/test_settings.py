@@ -1,5 +1,8 @@
 """Settings come from the environment, and what would break a promise is refused with its name."""
 
+import subprocess
+import sys
+
 import pytest
 from pydantic import ValidationError
 
@@ -60,6 +63,46 @@ def test_one_topic_or_one_for_each_table(monkeypatch: pytest.MonkeyPatch) -> Non
     assert [shared.topic_of(table) for table in shared.cdc_tables] == ["all", "all"]
     apart = settings(monkeypatch, CDC_TABLES=tables, CDC_TOPIC="cdc.{schema}.{table}")
     assert [apart.topic_of(table) for table in apart.cdc_tables] == ["cdc.public.a", "cdc.sales.b"]
+
+
+def test_topics_are_those_of_tables_and_of_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them must exist and are read back; none is there twice."""
+    made = settings(monkeypatch, CDC_TOPIC="raw", CDC_MESSAGES="outbox=events, audit=raw")
+    assert made.topics == ("raw", "events")
+    with pytest.raises(ValidationError, match="engine's own"):
+        settings(monkeypatch, CDC_MESSAGES="headwater.heartbeat=x")
+
+
+@pytest.mark.parametrize(
+    ("given", "fault"),
+    [
+        ({}, "needs CDC_SCHEMA_REGISTRY_URL"),
+        ({"CDC_SCHEMA_REGISTRY_URL": "registry:8081"}, "begins with http"),
+        ({"CDC_SCHEMA_REGISTRY_URL": "http://r", "CDC_TABLES": "a.b, a.c"}, "a topic of its own"),
+        ({"CDC_SCHEMA_REGISTRY_URL": "http://r", "CDC_SCHEMA_REGISTRY_CONFIG": '{"basic.auth": "x"}'}, "unknown"),
+    ],
+)
+def test_avro_without_what_it_needs_is_refused(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], fault: str
+) -> None:
+    """A registry that can be asked, and one table for each subject."""
+    with pytest.raises(ValidationError, match=fault):
+        settings(monkeypatch, CDC_FORMAT="avro", **given)
+
+
+def test_the_registrys_secrets_are_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither in the URL nor beside it."""
+    config = '{"basic.auth.user.info": "u:hunter2"}'
+    url = "https://u:hunter2@registry/api"
+    made = settings(monkeypatch, CDC_FORMAT="avro", CDC_SCHEMA_REGISTRY_URL=url, CDC_SCHEMA_REGISTRY_CONFIG=config)
+    assert "hunter2" not in repr(made)
+
+
+def test_the_default_engine_does_not_load_what_only_avro_needs() -> None:
+    """Its memory is small because of that."""
+    program = "import sys, cdc.__main__; print(*sorted({'fastavro', 'httpx'} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
 
 
 @pytest.mark.parametrize(

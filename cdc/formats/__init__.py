@@ -1,0 +1,1 @@
+"""How keys and values of records become bytes; what they say is `cdc.envelope`'s to decide."""
