@@ -87,6 +87,7 @@ class Assembly:
         self._block: Spool | None = None
         self._preparing = False
         self._orders = count(1)
+        self._order = 0
         self._relations: dict[int, tuple[int, Relation]] = {}
         """What the loop knows of each relation, and when that was received."""
         self._flow: Iterator[Event] = iter(())
@@ -209,7 +210,8 @@ class Assembly:
         if self._block is not None:
             raise ProtocolError("a block within a block", 0)
         before = spool.memory
-        spool.mark(next(self._orders))
+        self._order = next(self._orders)
+        spool.mark(self._order)
         self._in_memory += spool.memory - before
         self._block = spool
         return ()
@@ -249,7 +251,9 @@ class Assembly:
         if self._preparing and event.kind in _DESCRIPTIONS:
             # The server takes it as said from here on, for every other transaction too.
             message = decode(bytes((event.kind,)) + event.body)
-            return self._relation(message) if isinstance(message, Relation) else (message,)  # type: ignore[return-value]
+            if isinstance(message, Relation):
+                self._relations[message.oid] = (self._order, message)
+            return (message,)  # type: ignore[return-value]
         return ()
 
     def _spill(self) -> None:
