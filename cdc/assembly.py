@@ -261,7 +261,7 @@ class Assembly:
         if self._block is not None:
             spools.append(self._block)
         # The largest first, so that few files serve many transactions.
-        largest = max(spools, key=lambda spool: spool.spillable)
+        largest = max(spools, key=lambda spool: spool.memory)
         before = largest.memory
         largest.spill()
         self._in_memory += largest.memory - before

@@ -60,13 +60,13 @@ class Spool:
 
     @property
     def memory(self) -> int:
-        """The bytes that are held in memory."""
-        return len(self._buffer) + _INDEX_BYTES * len(self._subs)
+        """The bytes of messages that are in memory: what `spill` frees."""
+        return len(self._buffer)
 
     @property
-    def spillable(self) -> int:
-        """The bytes that `spill` would free."""
-        return len(self._buffer)
+    def index(self) -> int:
+        """The bytes in memory that tell where subtransactions began; these are never spilled."""
+        return _INDEX_BYTES * len(self._subs)
 
     @property
     def unclear(self) -> bool:
