@@ -209,10 +209,8 @@ class Assembly:
     def _enter(self, spool: Spool) -> Iterable[Event]:
         if self._block is not None:
             raise ProtocolError("a block within a block", 0)
-        before = spool.memory
         self._order = next(self._orders)
         spool.mark(self._order)
-        self._in_memory += spool.memory - before
         self._block = spool
         return ()
 

@@ -35,7 +35,7 @@ _XIDS: Final = (1 << 32) - 1
 class Spool:
     """The messages of one top transaction in the order they came, without those of aborted subtransactions."""
 
-    __slots__ = ("__weakref__", "_buffer", "_close", "_file", "_folder", "_loose", "_spilled", "_starts", "_subs",
+    __slots__ = ("__weakref__", "_buffer", "_close", "_file", "_folder", "_loose", "_order", "_spilled", "_starts", "_subs",
                  "_unclear", "xid")  # fmt: skip
 
     def __init__(self, xid: int, folder: Path | None = None) -> None:
@@ -51,6 +51,7 @@ class Spool:
         self._subs = array("I")
         self._starts = array("Q")
         self._loose: int | None = None
+        self._order: int | None = None
         self._unclear: int | None = None
 
     @property
@@ -78,11 +79,14 @@ class Spool:
         return self._unclear is not None
 
     def mark(self, order: int) -> None:
-        """Note the place of a block among all that was received."""
-        self._buffer += _HEAD.pack(_ORDER.size, _MARK) + _ORDER.pack(order)
+        """Note the place of a block among all that was received; it takes room when its first message comes."""
+        self._order = order
 
     def append(self, xid: int, kind: int, body: bytes) -> None:
         """Take a message of a subtransaction, or of the top transaction itself."""
+        if self._order is not None:
+            self._buffer += _HEAD.pack(_ORDER.size, _MARK) + _ORDER.pack(self._order)
+            self._order = None
         if kind == _MESSAGE:
             if self._loose is None:
                 self._loose = self.size

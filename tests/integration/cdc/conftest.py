@@ -377,10 +377,21 @@ class Change:
 class Listener:
     """One slot read by the engine's stream, assembly and capture, without Kafka."""
 
-    def __init__(self, database: Database, slot: str, tables: str, *, streaming: bool = True, memory: int = 65536):
+    def __init__(
+        self,
+        database: Database,
+        slot: str,
+        tables: str,
+        *,
+        streaming: bool = True,
+        memory: int = 65536,
+        options: str = "",
+    ):
         # The server streams, or spools on its own disk, what is beyond 64 kB.
         joint = "&" if "?" in database.url else "?"
-        self._connection = ReplicationConnection(f"{database.url}{joint}options=-c%20logical_decoding_work_mem%3D64kB")
+        self._connection = ReplicationConnection(
+            f"{database.url}{joint}options=-c%20logical_decoding_work_mem%3D64kB{options}"
+        )
         self._database = database
         self.seen: Counter[str] = Counter()
         self.frames: list[bytes] = []
