@@ -48,7 +48,9 @@ class Session:
     @property
     def routes(self) -> Mapping[TableName, Route]:
         """Where the changes of each captured table go."""
-        return {table.name: Route(self.settings.topic_of(table.name), table.primary_key) for table in self.tables}
+        return {
+            table.name: Route(self.settings.topic_of(table.name), table.primary_key, table.oid) for table in self.tables
+        }
 
     @property
     def limits(self) -> Limits:

@@ -35,8 +35,20 @@ _XIDS: Final = (1 << 32) - 1
 class Spool:
     """The messages of one top transaction in the order they came, without those of aborted subtransactions."""
 
-    __slots__ = ("__weakref__", "_buffer", "_close", "_file", "_folder", "_loose", "_order", "_spilled", "_starts", "_subs",
-                 "_unclear", "xid")  # fmt: skip
+    __slots__ = (
+        "__weakref__",
+        "_buffer",
+        "_close",
+        "_file",
+        "_folder",
+        "_loose",
+        "_order",
+        "_spilled",
+        "_starts",
+        "_subs",
+        "_unclear",
+        "xid",
+    )
 
     def __init__(self, xid: int, folder: Path | None = None) -> None:
         """Begin empty; the file, if it comes to one, is made in `folder`, by default the system's for such."""
