@@ -39,6 +39,11 @@ _log: Final = structlog.get_logger(__name__)
 
 Clock = Callable[[], float]
 
+_RENAMED: Final = (
+    "Its changes are not captured under the new name. Put the new name into CDC_TABLES and start again, or rename the "
+    "table back; a table that took its old name also needs ALTER PUBLICATION … ADD TABLE."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class TableName:
@@ -57,6 +62,8 @@ class Route:
 
     topic: TopicName
     primary_key: tuple[str, ...] = ()
+    oid: int = 0
+    """The table itself, whatever it is called later; 0 if nobody asked."""
 
 
 class Capture:
@@ -75,6 +82,8 @@ class Capture:
         self._emission = emission
         self._origin: Begin | None = None
         self._routes = routes
+        self._captured = {route.oid: table for table, route in routes.items() if route.oid}
+        """The tables by what does not change when they are renamed."""
         self._source = (SOURCE, source)
         self._clock = clock
         self._encoders: dict[int, tuple[TableEncoder, TopicName] | None] = {}
@@ -172,10 +181,15 @@ class Capture:
         return records
 
     def _describe(self, relation: Relation) -> None:
-        route = self._routes.get(TableName(relation.schema, relation.name))
+        table = TableName(relation.schema, relation.name)
+        route = self._routes.get(table)
         if route is None:
             self._encoders[relation.oid] = None
+            if (before := self._captured.get(relation.oid)) is not None:
+                # It left CDC_TABLES by its new name; its changes are still sent, and go nowhere.
+                _log.warning("table_renamed", table=str(before), renamed_to=str(table), remedy=_RENAMED)
         else:
+            self._captured[relation.oid] = table
             self._encoders[relation.oid] = (self.encoder(relation, route.primary_key), route.topic)
 
     def _truncated(self, message: Truncate) -> Sequence[Record]:

@@ -45,6 +45,8 @@ class Engine:
         self._observer = observer
         self._formats = Formats(settings)
         self._streaming_since: float | None = None
+        self._whole = False
+        """Whether the next session asks for whole transactions, because the last one met a streamed one in doubt."""
 
     def run(self) -> None:
         """Run sessions, retrying what may pass, until a stop is asked for.
@@ -83,6 +85,9 @@ class Engine:
                 self._observer.entered(Phase.STOPPING)
                 stream.finish()
             _log.info("stopped", transactions=relay.transactions, records=relay.records)
+        except CdcError as error:
+            self._whole = error.kind is Kind.STREAM_UNCLEAR
+            raise
         finally:
             sink.abandon()
 
@@ -134,6 +139,7 @@ class Engine:
             deadline=settings.cdc_server_deadline_seconds,
             # So that an idle server is heard often enough to count as ready.
             ask_after=settings.cdc_ready_seconds / 2,
+            streaming=settings.cdc_streaming and not self._whole,
         )
         with closing(connect(session.url)) as control:
             slot = read_slot(control, slot_name)

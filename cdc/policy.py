@@ -37,6 +37,8 @@ _DECISIONS: Final[Mapping[Kind, Decision]] = {
     Kind.BROKER_UNREACHABLE: Retry(),
     Kind.PRODUCER_FAILED: Retry(),
     Kind.REGISTRY_UNREACHABLE: Retry(),
+    # The next session asks for whole transactions and gets this one without a doubt.
+    Kind.STREAM_UNCLEAR: Retry(first=0.05),
     Kind.CREDENTIALS: Stop(
         "Check user, password and TLS of DATABASE_URL. On Aurora a missing role is reported as a missing pg_hba.conf "
         "entry: GRANT rds_replication TO <user>."
@@ -89,6 +91,14 @@ _DECISIONS: Final[Mapping[Kind, Decision]] = {
         "the engine goes on at that row."
     ),
     Kind.SETTINGS: Stop("Correct the setting and start again."),
+    Kind.SPOOL: Stop(
+        "Make room in CDC_SPOOL_DIR (by default the system's folder for temporary files) or choose another folder, as "
+        "large as the open transactions together; or CDC_STREAMING=off, then the server keeps them on its disk."
+    ),
+    Kind.PREPARED_LOST: Stop(
+        "Something else than this engine confirmed the slot between PREPARE TRANSACTION and COMMIT PREPARED. Drop the "
+        "slot, let the engine create its own (without two_phase), and start with CDC_SNAPSHOT_MODE=when_needed."
+    ),
     Kind.PROTOCOL: Stop("The engine does not understand the server: please report it with the log."),
     Kind.DATABASE: Stop("See the server's log; the engine goes on where it stopped."),
     Kind.BROKER: Stop("See the broker's log; the engine goes on where it stopped."),

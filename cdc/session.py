@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from cdc.assembly import Assembly
 from cdc.capture import Capture, Route, TableName
 from cdc.catalog import Server, Table
 from cdc.emission import Emission, Truncation
@@ -52,7 +53,9 @@ class Session:
     @property
     def routes(self) -> Mapping[TableName, Route]:
         """Where the changes of each captured table go."""
-        return {table.name: Route(self.settings.topic_of(table.name), table.primary_key) for table in self.tables}
+        return {
+            table.name: Route(self.settings.topic_of(table.name), table.primary_key, table.oid) for table in self.tables
+        }
 
     @property
     def limits(self) -> Limits:
@@ -82,9 +85,16 @@ class Session:
 
     def relay(self, stream: ReplicationStream, capture: Capture, confirmed: Lsn, tails: Tails) -> Relay:
         """Put the loop together."""
-        pace = Pace(status=self.settings.cdc_confirm_seconds, report=self.settings.cdc_progress_seconds)
-        return Relay(
+        settings = self.settings
+        whole = Assembly(
             stream,
+            memory=settings.cdc_stream_memory_bytes,
+            folder=settings.cdc_spool_dir,
+            observer=self.observer,
+        )
+        pace = Pace(status=settings.cdc_confirm_seconds, report=settings.cdc_progress_seconds)
+        return Relay(
+            whole,
             self.sink,
             capture,
             confirmed=confirmed,

@@ -4,9 +4,10 @@ import re
 from enum import Enum, unique
 from typing import Annotated, Final, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import DirectoryPath, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from cdc.assembly import DEFAULT_MEMORY
 from cdc.capture import TableName
 from cdc.emission import REGISTRY_SETTINGS, FormatName, Truncation
 from cdc.kafka import RESERVED
@@ -50,6 +51,9 @@ class Settings(BaseSettings):
     cdc_messages: Annotated[dict[str, TopicName], NoDecode] = {}
     cdc_snapshot_mode: SnapshotMode = SnapshotMode.INITIAL
     cdc_kafka_config: dict[str, str] = {}
+    cdc_streaming: bool = True
+    cdc_stream_memory_bytes: Annotated[int, Field(ge=64 * 1024)] = DEFAULT_MEMORY
+    cdc_spool_dir: DirectoryPath | None = None
     cdc_linger_ms: Annotated[float, Field(ge=0, le=900_000)] = 0.0
     cdc_max_in_flight_records: Annotated[int, Field(ge=1)] = 10_000
     cdc_max_in_flight_bytes: Annotated[int, Field(ge=1)] = 8 * 1024 * 1024

@@ -17,8 +17,8 @@ from psycopg import pq, sql
 
 from cdc.errors import DatabaseError, Kind
 from cdc.lsn import Lsn, parse_lsn
-from cdc.pgoutput.frames import decode_frame, encode_status
-from cdc.pgoutput.messages import Event
+from cdc.pgoutput.frames import FrameReader, encode_status
+from cdc.pgoutput.messages import WireEvent
 from cdc.postgres import connect, kind_of, translated
 
 _BATCH_EVENTS: Final = 1024
@@ -74,7 +74,7 @@ class ReplicationConnection:
         return CreatedSlot(name, parse_lsn(row[1]), row[2])
 
     def start(
-        self, slot: str, publication: str, *, deadline: float, ask_after: float = math.inf
+        self, slot: str, publication: str, *, deadline: float, ask_after: float = math.inf, streaming: bool = False
     ) -> "ReplicationStream":
         """Start streaming from where the slot was confirmed.
 
@@ -83,6 +83,7 @@ class ReplicationConnection:
             publication: The publication whose tables to send.
             deadline: Give the server up after this many seconds without a sign of life.
             ask_after: Ask an idle server for one after this many seconds, at the latest after half the deadline.
+            streaming: Let the server send large transactions in blocks before they commit.
 
         Raises:
             DatabaseError: The slot is active, gone or invalidated, or the server refuses.
@@ -90,8 +91,14 @@ class ReplicationConnection:
         # Messages are asked for whether somebody wants them or not: they count in a transaction's ordinals, and no
         # setting of ours may move those.
         command = sql.SQL(
-            "START_REPLICATION SLOT {} LOGICAL 0/0 (proto_version '1', publication_names {}, messages 'true')"
-        ).format(sql.Identifier(slot), sql.Literal(sql.Identifier(publication).as_string()))
+            "START_REPLICATION SLOT {} LOGICAL 0/0 (proto_version {}, publication_names {}, messages 'true'{})"
+        ).format(
+            sql.Identifier(slot),
+            sql.Literal(str(_protocol(self._connection.info.server_version))),
+            sql.Literal(sql.Identifier(publication).as_string()),
+            # Not 'parallel': whole transactions are applied in the order of their commits.
+            sql.SQL(", streaming 'on'" if streaming else ""),
+        )
         pgconn = self._connection.pgconn
         with translated():
             result = pgconn.exec_(command.as_bytes(self._connection))
@@ -118,12 +125,13 @@ class ReplicationStream:
         self._ask_after = min(ask_after, deadline / 2)
         self._clock = clock
         self._poll = select.poll()
+        self._frames = FrameReader()
         self._poll.register(pgconn.socket, select.POLLIN)
         self._confirmed = Lsn(0)
         self._heard = self._read_at = clock()
         self._asked = False
 
-    def read(self, timeout: float) -> list[Event]:
+    def read(self, timeout: float) -> list[WireEvent]:
         """Return the next events, none if none come within `timeout` seconds; at most a thousand or a megabyte.
 
         Raises:
@@ -165,8 +173,9 @@ class ReplicationStream:
                 if self._poll.poll(100):
                     self._pgconn.consume_input()
 
-    def _buffered(self) -> list[Event]:
-        events: list[Event] = []
+    def _buffered(self) -> list[WireEvent]:
+        events: list[WireEvent] = []
+        read = self._frames.read
         get_copy_data = self._pgconn.get_copy_data
         room = _BATCH_BYTES
         while room > 0 and len(events) < _BATCH_EVENTS:
@@ -175,7 +184,7 @@ class ReplicationStream:
                 if length < 0:
                     raise self._ended()
                 break
-            events.append(decode_frame(data))
+            events.append(read(data))
             room -= length
         return events
 
@@ -202,6 +211,11 @@ class ReplicationStream:
         if result is None or result.status != pq.ExecStatus.FATAL_ERROR:
             return DatabaseError(Kind.CONNECTION_LOST, "the server ended the stream")
         return _failed(result)
+
+
+def _protocol(server_version: int) -> int:
+    """Return the newest protocol that the server speaks (PostgreSQL manual, "Logical Streaming Replication")."""
+    return 4 if server_version >= 160_000 else 3 if server_version >= 150_000 else 2
 
 
 def _failed(result: pq.abc.PGresult) -> DatabaseError:

@@ -1,6 +1,7 @@
 """Owns `headwater bench …`: measurements on a stack of their own, in a temporary folder and on free ports."""
 
 import json
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,11 +61,16 @@ def transaction(
     *,
     rows: Annotated[int, typer.Option(min=1, help="Rows in the one transaction.")] = 1_000_000,
     row_bytes: Annotated[int, typer.Option(min=1, help="About how many bytes each header has.")] = 64,
+    streaming: Annotated[
+        bool, typer.Option("--streaming/--whole", help="Let the server send it while it runs, or after its commit.")
+    ] = True,
     as_json: AsJson = False,
 ) -> None:
     """Carry one large transaction to Kafka; show the time it takes and the engine's memory."""
+    # The engine takes it from the environment of the supervisor.
+    os.environ["CDC_STREAMING"] = "on" if streaming else "off"
     with own_stack() as stack:
-        report = transactions.run(stack, rows, row_bytes)
+        report = transactions.run(stack, rows, row_bytes, streaming=streaming)
     if as_json:
         typer.echo(json.dumps(report.as_dict()))
     else:

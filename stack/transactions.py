@@ -2,7 +2,9 @@
 
 import time
 from dataclasses import asdict, dataclass
-from threading import Event
+from threading import Event, Thread
+from types import TracebackType
+from typing import Self
 
 import psutil
 import psycopg
@@ -29,6 +31,7 @@ class TransactionReport:
 
     rows: int
     bytes_per_row: int
+    streaming: bool
     delivered: int
     seconds: float
     rows_per_second: int
@@ -39,8 +42,14 @@ class TransactionReport:
         return asdict(self)
 
 
-def run(stack: LocalStack, rows: int, bytes_per_row: int) -> TransactionReport:
+def run(stack: LocalStack, rows: int, bytes_per_row: int, *, streaming: bool) -> TransactionReport:
     """Commit `rows` headers of about `bytes_per_row` bytes in one transaction and wait until Kafka has them all.
+
+    Args:
+        stack: A stack with nothing running, opened in an environment that says how to stream.
+        rows: How many.
+        bytes_per_row: The size of the JSON document in each.
+        streaming: What that environment says: the server sends the transaction while it runs, or after its commit.
 
     Raises:
         StackError: Kafka does not have them in time.
@@ -49,35 +58,61 @@ def run(stack: LocalStack, rows: int, bytes_per_row: int) -> TransactionReport:
     postgres.apply_schema(stack.settings, schemas.postgres_sql())
     kafka.create_topics(stack.settings)
     stack.start("cdc")
-    engine = psutil.Process(stack.processes()["cdc"].pid)
-    with psycopg.connect(stack.settings.database_url, autocommit=True) as connection:
+    with (
+        _Memory(stack.processes()["cdc"].pid) as memory,
+        psycopg.connect(stack.settings.database_url, autocommit=True) as connection,
+    ):
         with connection.transaction():
             for table, column, size in (("business_events", "event_data", 0), ("event_headers", "header_data", 1)):
                 repeats = max(1, size * bytes_per_row // 32)
                 connection.execute(_ROWS.format(table=table, column=column, repeats=repeats, rows=rows).encode())
         started = time.perf_counter()
         target = connection.execute("SELECT pg_current_wal_lsn()::text").fetchone()
-        peak = _watch(connection, engine, target)
+        _await(connection, target)
     seconds = time.perf_counter() - started
     return TransactionReport(
         rows=rows,
         bytes_per_row=bytes_per_row,
+        streaming=streaming,
         delivered=sum(end.offset for end in end_offsets(stack.settings.kafka_bootstrap, [RAW_TOPIC])),
         seconds=round(seconds, 2),
         rows_per_second=round(rows / seconds),
-        peak_memory_mb=round(peak / 1e6),
+        peak_memory_mb=round(memory.peak / 1e6),
     )
 
 
-def _watch(connection: psycopg.Connection, engine: psutil.Process, target: tuple[object, ...] | None) -> int:
-    """Return the engine's largest resident set until its slot has confirmed the target."""
-    peak, pacer, deadline = 0, Event(), time.monotonic() + _SECONDS
+class _Memory:
+    """Watch the largest resident set of a process, also while its transaction is still open."""
+
+    def __init__(self, pid: int) -> None:
+        self.peak = 0
+        self._process = psutil.Process(pid)
+        self._ended = Event()
+        self._thread = Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._ended.wait(0.02):
+            self.peak = max(self.peak, self._process.memory_info().rss)
+
+
+def _await(connection: psycopg.Connection, target: tuple[object, ...] | None) -> None:
+    """Return when the engine's slot has confirmed the target."""
+    pacer, deadline = Event(), time.monotonic() + _SECONDS
     while time.monotonic() < deadline:
-        peak = max(peak, engine.memory_info().rss)
         row = connection.execute(
             "SELECT bool_or(confirmed_flush_lsn >= %s::pg_lsn) FROM pg_replication_slots", target
         ).fetchone()
         if row and row[0]:
-            return peak
+            return
         pacer.wait(0.02)
     raise StackError(f"Kafka does not have the transaction after {_SECONDS} s.", "See `logs/cdc.log`.")

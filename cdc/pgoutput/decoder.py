@@ -1,4 +1,6 @@
-"""Owns the decoding of one pgoutput message (protocol 1). Stateless: equal bytes give equal messages, for ever.
+"""Owns the decoding of one pgoutput message (protocols 1 to 4). Stateless: equal bytes give equal messages, for ever.
+
+Within a stream block a message has another form, see `cdc.pgoutput.frames`; here it has that of protocol 1.
 
 Any bytes at all give either a message or `ProtocolError` with the offset of the fault; another exception is a bug here.
 Source of facts: PostgreSQL manual, section "Logical Replication Message Formats".
@@ -11,11 +13,14 @@ from typing import Final
 
 from cdc.errors import ProtocolError
 from cdc.lsn import Lsn
+from cdc.pgoutput.control import CONTROL_DECODERS
 from cdc.pgoutput.messages import (
+    POSTGRES_EPOCH_US,
     UNCHANGED,
     Begin,
     Column,
     Commit,
+    Control,
     Delete,
     Insert,
     LogicalMessage,
@@ -40,20 +45,17 @@ _LSN: Final = Struct("!Q")
 _COUNT: Final = Struct("!H")
 _LENGTH: Final = Struct("!i")
 
-_POSTGRES_EPOCH_US: Final = 946_684_800_000_000
-"""2000-01-01T00:00:00Z, PostgreSQL's time zero, in microseconds since the Unix epoch."""
-
 _KEY, _OLD, _NEW = b"KON"
 _NULL, _UNCHANGED, _TEXT, _BINARY = b"nutb"
 _TRUNCATE_CASCADE, _TRUNCATE_RESTART = 1, 2
 _IDENTITIES: Final = {ord(identity.value): identity for identity in ReplicaIdentity}
 
 
-def decode(data: bytes | memoryview, offset: int = 0) -> Message:
+def decode(data: bytes | memoryview, offset: int = 0) -> Message | Control:
     """Return the message that `data` holds from `offset` to its end.
 
     Raises:
-        ProtocolError: The bytes are no message of protocol 1, end too early or too late, or hold text that is not
+        ProtocolError: The bytes are no message, end too early or too late, or hold text that is not
             UTF-8. The engine asks the server for UTF-8, so the last is a fault of the stream, not of the data.
     """
     if offset >= len(data):
@@ -116,14 +118,14 @@ def _string(data: bytes | memoryview, at: int) -> tuple[str, int]:
 
 def _begin(data: bytes | memoryview, at: int) -> tuple[Begin, int]:
     final_lsn, committed, xid = _BEGIN.unpack_from(data, at)
-    return Begin(final_lsn, committed + _POSTGRES_EPOCH_US, xid), at + 20
+    return Begin(final_lsn, committed + POSTGRES_EPOCH_US, xid), at + 20
 
 
 def _commit(data: bytes | memoryview, at: int) -> tuple[Commit, int]:
     flags, commit_lsn, end_lsn, committed = _COMMIT.unpack_from(data, at)
     if flags:
         raise ProtocolError(f"unknown commit flags {flags:#x}", at)
-    return Commit(commit_lsn, end_lsn, committed + _POSTGRES_EPOCH_US), at + 25
+    return Commit(commit_lsn, end_lsn, committed + POSTGRES_EPOCH_US), at + 25
 
 
 def _origin(data: bytes | memoryview, at: int) -> tuple[Origin, int]:
@@ -210,7 +212,8 @@ def _message(data: bytes | memoryview, at: int) -> tuple[LogicalMessage, int]:
     return LogicalMessage(flags == 1, Lsn(lsn), prefix, content), at
 
 
-_DECODERS: Final[dict[int, Callable[[bytes | memoryview, int], tuple[Message, int]]]] = {
+_DECODERS: Final[dict[int, Callable[[bytes | memoryview, int], tuple[Message | Control, int]]]] = {
+    **CONTROL_DECODERS,
     ord("B"): _begin,
     ord("C"): _commit,
     ord("O"): _origin,

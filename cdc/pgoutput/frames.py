@@ -1,7 +1,11 @@
 """Owns the envelope around messages on a replication connection: data and keepalives in, standby status out. No I/O.
 
-Source of facts: PostgreSQL manual, section "Streaming Replication Protocol" (XLogData 'w', Primary keepalive 'k',
-Standby status update 'r').
+Its one bit of state is the block: between Stream Start and Stream Stop every message carries the id of its
+(sub)transaction after its type byte, so a message cannot be read without knowing where it stands. What is inside a
+block, or inside a transaction that is being prepared, is handed on undecoded.
+
+Source of facts: PostgreSQL manual, sections "Streaming Replication Protocol" (XLogData 'w', Primary keepalive 'k',
+Standby status update 'r') and "Logical Replication Message Formats".
 """
 
 from struct import Struct
@@ -10,18 +14,70 @@ from typing import Final
 from cdc.errors import ProtocolError
 from cdc.lsn import Lsn
 from cdc.pgoutput.decoder import decode
-from cdc.pgoutput.messages import Event, Keepalive
+from cdc.pgoutput.messages import BeginPrepare, Keepalive, Streamed, StreamStart, WireEvent
 
 _DATA: Final = Struct("!cQQq")
 _KEEPALIVE: Final = Struct("!cQqB")
 _STATUS: Final = Struct("!cQQQqB")
+_XID: Final = Struct("!I")
 
 _DATA_KIND, _KEEPALIVE_KIND = b"wk"
 _POSTGRES_EPOCH_S: Final = 946_684_800
 
+_SPOOLED: Final = frozenset(b"RYIUDTM")
+_ORIGIN: Final = ord("O")
+_STREAM_STOP: Final = ord("E")
+_PREPARE: Final = ord("P")
 
-def decode_frame(data: bytes | memoryview) -> Event:
-    """Return the event that one COPY data message carries.
+
+class FrameReader:
+    """Read the COPY data messages of one connection in order."""
+
+    def __init__(self) -> None:
+        """Start outside of any block, as a connection does."""
+        self._ends: int | None = None
+        """The type of the message that ends the present block; None outside of one."""
+        self._xid = 0
+
+    def read(self, data: bytes | memoryview) -> WireEvent:
+        """Return the event that one COPY data message carries.
+
+        Raises:
+            ProtocolError: The bytes are neither data nor keepalive, their message is malformed or not where it may be.
+        """
+        if self._ends is None or not data or data[0] != _DATA_KIND:
+            event = decode_frame(data)
+            if isinstance(event, StreamStart):
+                self._ends = _STREAM_STOP
+            elif isinstance(event, BeginPrepare):
+                self._ends, self._xid = _PREPARE, event.xid
+            return event
+        return self._within(data)
+
+    def _within(self, data: bytes | memoryview) -> WireEvent:
+        at = _DATA.size
+        if len(data) <= at:
+            raise ProtocolError("empty message", at)
+        kind = data[at]
+        if kind in _SPOOLED:
+            if self._ends == _PREPARE:
+                return Streamed(self._xid, kind, bytes(data[at + 1 :]))
+            if len(data) < at + 5:
+                raise ProtocolError(f"message {chr(kind)} is cut off", len(data))
+            (xid,) = _XID.unpack_from(data, at + 1)
+            return Streamed(xid, kind, bytes(data[at + 5 :]))
+        if kind == self._ends:
+            event = decode(data, at)
+            self._ends = None
+            return event
+        if kind == _ORIGIN:
+            # The one message of a block without the id of a transaction.
+            return decode(data, at)
+        raise ProtocolError(f"message {bytes(data[at : at + 1])!r} within a block", at)
+
+
+def decode_frame(data: bytes | memoryview) -> WireEvent:
+    """Return the event that one COPY data message outside of any block carries.
 
     Raises:
         ProtocolError: The bytes are neither data nor keepalive, or their message is malformed.

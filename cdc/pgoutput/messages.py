@@ -1,4 +1,4 @@
-"""Owns the vocabulary of a change stream: one frozen class for each message of pgoutput protocol 1, and the keepalive.
+"""Owns the vocabulary of a change stream: one frozen class for each message of pgoutput, and the keepalive.
 
 A message is what the server said, nothing derived: column texts stay texts, relations are referred to by their OID.
 """
@@ -18,6 +18,9 @@ class Unchanged(Enum):
 
 
 UNCHANGED: Final = Unchanged.UNCHANGED
+
+POSTGRES_EPOCH_US: Final = 946_684_800_000_000
+"""2000-01-01T00:00:00Z, PostgreSQL's time zero, in microseconds since the Unix epoch."""
 
 Value: TypeAlias = str | bytes | Unchanged | None
 """One column: its text form, its binary form (only if asked for), unchanged TOAST, or NULL."""
@@ -148,8 +151,104 @@ class Keepalive:
     reply_requested: bool
 
 
+@dataclass(frozen=True, slots=True)
+class StreamStart:
+    """A block of a transaction that is still running begins; `first` says that it is the first one."""
+
+    xid: int
+    first: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStop:
+    """The block ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamCommit:
+    """A streamed transaction has committed; the fields are those of `Begin` and `Commit`."""
+
+    xid: int
+    commit_lsn: Lsn
+    end_lsn: Lsn
+    committed_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamAbort:
+    """A streamed transaction, or with another `subxid` one of its subtransactions, is rolled back."""
+
+    xid: int
+    subxid: int
+    abort_lsn: Lsn | None = None
+    """Only from protocol 4 on, and only with streaming 'parallel'."""
+    aborted_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _TwoPhase:
+    """What the messages of a prepared transaction have in common: the record's place and time, and the name."""
+
+    lsn: Lsn
+    end_lsn: Lsn
+    at_us: int
+    xid: int
+    gid: str
+
+
+@dataclass(frozen=True, slots=True)
+class BeginPrepare(_TwoPhase):
+    """The changes of a transaction that is being prepared follow; only on slots with two_phase."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare(_TwoPhase):
+    """They are complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPrepare(_TwoPhase):
+    """A streamed transaction is prepared."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommitPrepared(_TwoPhase):
+    """A prepared transaction has committed; `lsn` is its commit LSN."""
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackPrepared:
+    """A prepared transaction is rolled back."""
+
+    prepare_end_lsn: Lsn
+    end_lsn: Lsn
+    prepared_us: int
+    rolled_back_us: int
+    xid: int
+    gid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """A message within a stream block or a prepared transaction, not decoded: what the spool takes costs no decoding.
+
+    `kind` and `body` together are the message as protocol 1 has it.
+    """
+
+    xid: int
+    """The subtransaction; of a logical message the top transaction, whichever sent it."""
+    kind: int
+    body: bytes
+
+
 Message: TypeAlias = (
     Begin | Commit | Origin | Relation | Type | Insert | Update | Delete | Truncate | LogicalMessage
 )  # fmt: skip
+Control: TypeAlias = (
+    StreamStart | StreamStop | StreamCommit | StreamAbort
+    | BeginPrepare | Prepare | StreamPrepare | CommitPrepared | RollbackPrepared
+)  # fmt: skip
 Event: TypeAlias = Message | Keepalive
-"""What a stream yields."""
+"""What the loop takes: whole transactions, each in one piece, in the order of their commits."""
+WireEvent: TypeAlias = Event | Control | Streamed
+"""What the server sends."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from cdc.assembly import Assembly
 from cdc.capture import Capture
 from cdc.errors import CdcError
 from cdc.ledger import Limits
@@ -28,6 +29,7 @@ _LONGEST_LIFE: Final = 40
 _MOST_LIVES: Final = 8
 _RECORD_LIMITS: Final = (1000, 1, 3, 8)
 _SPAN_RECORDS: Final = (256, 1, 2)
+_STREAM_MEMORY: Final = (*(1 << 20,) * 15, 1)
 _STATUS_S: Final = (1.0, 0.0)
 _NEVER: Final = 1e12
 _RESTART_S: Final = 0.5
@@ -108,7 +110,7 @@ def _session(server: Server, broker: Broker, producer: Producer, fate: Fate) -> 
     tails = tails_at_rest(Reader(broker), broker.partitions, search, lambda: connection.confirm(confirmed))
     broker.fence()
     relay = Relay(
-        connection,
+        Assembly(connection, memory=_STREAM_MEMORY[fate.below(len(_STREAM_MEMORY))]),
         producer,
         Capture(ROUTES, _SOURCE, clock=lambda: 0.0),
         confirmed=confirmed,

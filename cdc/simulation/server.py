@@ -1,8 +1,9 @@
 """Owns the simulated database: a log of transactions that grows, one slot, and a connection that streams from it.
 
 Source of facts: PostgreSQL manual, "Logical Decoding Concepts" and "Streaming Replication Protocol". A transaction is
-sent whole after its commit, in the order of commits, and again on every connection until the slot is confirmed beyond
-its commit. A confirmation lives in memory until the slot is saved: a crash of the server takes it back.
+sent whole after its commit, in the order of commits, or in blocks before it, between others; and again on every
+connection until the slot is confirmed beyond its commit. A confirmation lives in memory until the slot is saved: a
+crash of the server takes it back.
 """
 
 from collections import deque
@@ -11,10 +12,11 @@ from typing import Final
 
 from cdc.errors import DatabaseError, Kind
 from cdc.lsn import Lsn
-from cdc.pgoutput.messages import Begin, Commit, Event, Keepalive
+from cdc.pgoutput.messages import Begin, Commit, Event, Keepalive, StreamCommit, WireEvent
 from cdc.simulation.broker import Broker
 from cdc.simulation.fate import Fate
 from cdc.simulation.history import FIRST_LSN, Key, Transaction
+from cdc.simulation.streaming import Streaming
 
 _MOST_EVENTS: Final = 6
 
@@ -89,10 +91,13 @@ class Connection:
         while self._next < server.written and server.transactions[self._next].commit_lsn < server.confirmed:
             self._next += 1
         self._described: set[int] = set()
-        self._events: deque[Event] = deque()
+        self._events: deque[WireEvent] = deque()
+        self._streams: dict[int, Streaming] = {}
+        """The transactions of which blocks were sent, by their place in the log."""
+        self._ghosts = 0
         self._fate.note(f"streaming starts at {_text(server.confirmed)}")
 
-    def read(self, timeout: float) -> list[Event]:
+    def read(self, timeout: float) -> list[WireEvent]:
         """Return some of the next events.
 
         Raises:
@@ -103,7 +108,7 @@ class Connection:
         self._server.grow()
         room = _MOST_EVENTS - fate.below(_MOST_EVENTS + 1)
         if len(self._events) < room and self._next < self._server.written:
-            self._send_transaction()
+            self._send()
         elif not self._events and room:
             # Between transactions the server speaks of how far it has read; it may also keep silent.
             self._events.append(Keepalive(self._server.end, reply_requested=fate.below(2) == 0))
@@ -122,9 +127,35 @@ class Connection:
         self._fate.step(_lost)
         self._server.confirm(lsn)
 
+    def _send(self) -> None:
+        fate = self._fate
+        if not fate.rarely(4):
+            self._send_transaction()
+        elif fate.rarely(4):
+            # One that is rolled back, at once or never while the connection lasts.
+            self._ghosts += 1
+            ghost = Streaming.ghost(self._ghosts, fate)
+            self._events += ghost.rest()
+            if fate.below(2):
+                self._events += ghost.abort()
+        else:
+            # Blocks of one that may not have committed yet.
+            place = min(self._next + fate.below(3), len(self._server.transactions) - 1)
+            self._events += self._stream(place).some()
+
+    def _stream(self, place: int) -> Streaming:
+        if place not in self._streams:
+            self._streams[place] = Streaming(self._server.transactions[place], self._fate)
+        return self._streams[place]
+
     def _send_transaction(self) -> None:
         fate, transaction = self._fate, self._server.transactions[self._next]
         self._next += 1
+        if self._next - 1 in self._streams:
+            stream = self._streams.pop(self._next - 1)
+            self._events += stream.commit()
+            self._described |= stream.described
+            return
         whole: list[Event] = [*transaction.messages(self._described)]
         if fate.rarely(4):
             # Within a transaction the server may speak of a place behind commits that are still to come.
@@ -148,7 +179,9 @@ def _key(key: Key) -> str:
     return f"{key[0]} {key[1].decode()}"
 
 
-def _describe(event: Event) -> str:
+def _describe(event: WireEvent) -> str:
+    if isinstance(event, StreamCommit):
+        return f"stream commit {_text(event.commit_lsn)}"
     if isinstance(event, Begin):
         return f"begin {_text(event.final_lsn)}"
     if isinstance(event, Keepalive):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,12 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from psycopg import conninfo, sql
 
 import schemas
+from cdc.assembly import Assembly
+from cdc.capture import Capture, Route
+from cdc.pgoutput.messages import Begin, Commit, Keepalive
+from cdc.records import TopicName
+from cdc.settings import parse_tables
+from cdc.stream import ReplicationConnection
 from stack import postgres as embedded
 
 PARTITIONS = 6
@@ -70,6 +77,7 @@ class Server:
             "wal_level": "logical",
             "max_replication_slots": "10",
             "max_wal_senders": "10",
+            "max_prepared_transactions": "10",
             "fsync": "off",
             "shared_buffers": "32MB",
             "autovacuum": "off",
@@ -354,6 +362,96 @@ def launch(database: Database, topic: Topic) -> Iterator[Launch]:
             engine.kill()
         if engine.process.stderr is not None and not engine.process.stderr.closed:
             engine.exit_code()
+
+
+@dataclass
+class Change:
+    """A record as the engine's core makes it: everything of it but the time at which it was read."""
+
+    topic: str
+    key: bytes
+    value: bytes | None
+    headers: list[Any]
+
+
+class Listener:
+    """One slot read by the engine's stream, assembly and capture, without Kafka."""
+
+    def __init__(
+        self,
+        database: Database,
+        slot: str,
+        tables: str,
+        *,
+        streaming: bool = True,
+        memory: int = 65536,
+        options: str = "",
+    ):
+        # The server streams, or spools on its own disk, what is beyond 64 kB.
+        joint = "&" if "?" in database.url else "?"
+        self._connection = ReplicationConnection(
+            f"{database.url}{joint}options=-c%20logical_decoding_work_mem%3D64kB{options}"
+        )
+        self._database = database
+        self.seen: Counter[str] = Counter()
+        self.frames: list[bytes] = []
+        stream = self._connection.start(slot, "p", deadline=30, streaming=streaming)
+        read = stream._frames.read
+
+        def counting(data: bytes) -> Any:
+            self.frames.append(bytes(data))
+            event = read(data)
+            self.seen[type(event).__name__] += 1
+            return event
+
+        stream._frames.read = counting  # type: ignore[method-assign]
+        self.stream = Assembly(stream, memory=memory)
+        routes = {table: Route(TopicName(table.name), ("id",)) for table in parse_tables(tables)}
+        self._capture = Capture(routes, b"7/db", clock=lambda: 0.0)
+        self.changes: list[Change] = []
+
+    def take(self, until: int | None = None) -> list[Change]:
+        """Read up to an LSN, by default the present end of the log; return all changes so far."""
+        end = self._database.wal_end() if until is None else until
+        # Only what is flushed is sent.
+        self._database.run("SET synchronous_commit = on; SELECT txid_current()")
+
+        def there() -> bool:
+            reached = False
+            for event in self.stream.read(0.02):
+                if isinstance(event, Begin):
+                    self._capture.begin(event)
+                elif isinstance(event, Commit):
+                    reached |= event.end_lsn >= end
+                elif isinstance(event, Keepalive):
+                    reached |= event.wal_end >= end
+                else:
+                    records = self._capture.records(event)
+                    self.changes += [Change(each.topic, each.key, each.value, each.headers) for each in records]
+            return reached
+
+        eventually(there, "the stream is at the end of the log")
+        return self.changes
+
+    def close(self) -> None:
+        """End the connection."""
+        self._connection.__exit__(None, None, None)
+
+
+@pytest.fixture
+def listen(database: Database) -> Iterator[Callable[..., Listener]]:
+    """A maker of listeners on the test's database; publication `p` must exist."""
+    made: list[Listener] = []
+
+    def make(slot: str, tables: str, **options: Any) -> Listener:
+        if not database.run("SELECT 1 FROM pg_replication_slots WHERE slot_name = %s", slot):
+            database.run("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", slot)
+        made.append(Listener(database, slot, tables, **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
 
 
 @pytest.fixture

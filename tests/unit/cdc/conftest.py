@@ -2,29 +2,42 @@
 
 import struct
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import pytest
 
 from cdc.capture import Capture, Route, TableName
 from cdc.ledger import Span
 from cdc.lsn import Lsn
+from cdc.pgoutput.frames import FrameReader
 from cdc.pgoutput.messages import (
     UNCHANGED,
     Begin,
+    BeginPrepare,
     Column,
     Commit,
+    CommitPrepared,
+    Control,
     Delete,
     Event,
     Insert,
     LogicalMessage,
     Message,
     Origin,
+    Prepare,
     Relation,
     ReplicaIdentity,
+    RollbackPrepared,
     Row,
+    StreamAbort,
+    StreamCommit,
+    StreamPrepare,
+    StreamStart,
+    StreamStop,
     Truncate,
     Type,
     Update,
+    WireEvent,
 )
 from cdc.records import Record, TopicName
 
@@ -65,6 +78,50 @@ def encode(message: Message) -> bytes:  # noqa: C901, PLR0911  # one case for ea
             return head + zero_ended(prefix) + struct.pack("!i", len(content)) + content
 
 
+def encode_control(message: Control) -> bytes:  # noqa: PLR0911  # one case for each kind of message
+    """Return the bytes of a message around streamed and prepared transactions, written from the manual."""
+    match message:
+        case StreamStart(xid, first):
+            return b"S" + struct.pack("!IB", xid, first)
+        case StreamStop():
+            return b"E"
+        case StreamCommit(xid, lsn, end, committed):
+            return b"c" + struct.pack("!IBQQq", xid, 0, lsn, end, committed - EPOCH_US)
+        case StreamAbort(xid, subxid, lsn, aborted):
+            info = b"" if lsn is None or aborted is None else struct.pack("!Qq", lsn, aborted - EPOCH_US)
+            return b"A" + struct.pack("!II", xid, subxid) + info
+        case BeginPrepare(lsn, end, at, xid, gid):
+            return b"b" + struct.pack("!QQqI", lsn, end, at - EPOCH_US, xid) + zero_ended(gid)
+        case RollbackPrepared(prepare_end, end, at, rolled_back, xid, gid):
+            places = struct.pack("!BQQqqI", 0, prepare_end, end, at - EPOCH_US, rolled_back - EPOCH_US, xid)
+            return b"r" + places + zero_ended(gid)
+        case (
+            Prepare(lsn, end, at, xid, gid)
+            | CommitPrepared(lsn, end, at, xid, gid)
+            | StreamPrepare(lsn, end, at, xid, gid)
+        ):
+            kind = {Prepare: b"P", CommitPrepared: b"K", StreamPrepare: b"p"}[type(message)]
+            return kind + struct.pack("!BQQqI", 0, lsn, end, at - EPOCH_US, xid) + zero_ended(gid)
+
+
+def encode_streamed(message: Message, xid: int) -> bytes:
+    """Return the bytes of a message within a stream block: its type, the transaction's id, the rest."""
+    plain = encode(message)
+    return plain[:1] + struct.pack("!I", xid) + plain[1:]
+
+
+def framed(data: bytes) -> bytes:
+    """Return a message in its frame."""
+    return b"w" + struct.pack("!QQq", 0, 0, 0) + data
+
+
+def frame_of(message: Message | Control, xid: int | None = None) -> bytes:
+    """Return the frame of a message outside of blocks, or with the id of its transaction within one."""
+    if isinstance(message, Message):
+        return framed(encode(message) if xid is None else encode_streamed(message, xid))
+    return framed(encode_control(message))
+
+
 def zero_ended(text: str) -> bytes:
     """Return the protocol's String."""
     return text.encode() + b"\0"
@@ -82,6 +139,26 @@ def encode_row(row: Row) -> bytes:
             kind, content = (b"t", value.encode()) if isinstance(value, str) else (b"b", value)
             columns.append(kind + struct.pack("!i", len(content)) + content)
     return struct.pack("!H", len(row)) + b"".join(columns)
+
+
+class FrameWire:
+    """A wire that gives messages in frames and batches, as a connection does; a pair is a message within a block."""
+
+    def __init__(self, parts: Sequence[Any], batch: int = 1000) -> None:
+        reader = FrameReader()
+        frames = [frame_of(*part) if isinstance(part, tuple) else frame_of(part) for part in parts]
+        self._events: list[WireEvent] = [reader.read(data) for data in frames]
+        self._batch = batch
+        self.confirmed: list[int] = []
+
+    def read(self, timeout: float) -> list[WireEvent]:
+        """Return the next events."""
+        batch, self._events = self._events[: self._batch], self._events[self._batch :]
+        return batch
+
+    def confirm(self, lsn: Lsn) -> None:
+        """Keep the confirmation."""
+        self.confirmed.append(lsn)
 
 
 class ListStream:
@@ -139,6 +216,24 @@ class ListSink:
 def wire() -> Callable[[Message], bytes]:
     """The independent encoder."""
     return encode
+
+
+@pytest.fixture(scope="session")
+def frame() -> Callable[..., bytes]:
+    """A maker of frames: of a message outside of blocks, or with the id of its transaction within one."""
+    return frame_of
+
+
+@pytest.fixture(scope="session")
+def wire_control() -> Callable[[Control], bytes]:
+    """The independent encoder of the messages around streamed and prepared transactions."""
+    return encode_control
+
+
+@pytest.fixture(scope="session")
+def wires() -> type[FrameWire]:
+    """The class of wires made of lists."""
+    return FrameWire
 
 
 @pytest.fixture(scope="session")

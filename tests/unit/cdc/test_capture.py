@@ -164,3 +164,26 @@ def test_a_snapshot_row_stands_before_the_consistent_point(
         "cdc.source": b"7/db",
         "cdc.snapshot": b'["public","event_headers",["1"]]',
     }
+
+
+@pytest.mark.parametrize("described", [False, True])
+def test_a_table_that_is_renamed_away_is_a_warning(headers_relation: Relation, described: bool) -> None:
+    """Whether it was described before or not: its changes still come, and nobody wants them under that name."""
+    routes = {TableName("public", "event_headers"): Route(TopicName("raw"), ("id",), headers_relation.oid)}
+    capture = Capture(routes, b"7/db")
+    with capture_logs() as logs:
+        records = records_of(
+            capture,
+            *([headers_relation] if described else []),
+            replace(headers_relation, name="event_headers_old"),
+            Insert(headers_relation.oid, ROW),
+        )
+    assert records == []
+    (warning,) = logs
+    assert (warning["event"], warning["log_level"]) == ("table_renamed", "warning")
+    assert (warning["table"], warning["renamed_to"]) == ("public.event_headers", "public.event_headers_old")
+    assert "CDC_TABLES" in warning["remedy"]
+    with capture_logs() as logs:
+        assert len(records_of(capture, headers_relation, Insert(headers_relation.oid, ROW))) == 1
+        records_of(capture, replace(headers_relation, oid=OTHER, name="never_asked_for"))
+    assert logs == []

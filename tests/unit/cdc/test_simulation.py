@@ -1,14 +1,16 @@
 """The simulation of the whole loop: the engine keeps its promises in it, and a bug in the engine does not."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pytest
 from confluent_kafka import TopicPartition
 
 from cdc import readback
+from cdc.assembly import Assembly
+from cdc.capture import Capture
 from cdc.ledger import Ledger, Span
 from cdc.lsn import Lsn, Position
-from cdc.pgoutput.messages import Keepalive
+from cdc.pgoutput.messages import Event, Keepalive, Relation, StreamAbort, StreamCommit
 from cdc.positions import Floors, partition_of
 from cdc.readback import Reader, Search, Tail
 from cdc.records import Record, TopicName
@@ -17,6 +19,7 @@ from cdc.simulation import schedule
 from cdc.simulation.campaign import Tally, run_seeds
 from cdc.simulation.schedule import run_schedule
 from cdc.simulation.shrink import shrink
+from cdc.spool import Spool
 
 ENOUGH = 3000
 
@@ -116,6 +119,47 @@ def test_a_confirmation_behind_any_acknowledgement_is_found(monkeypatch: pytest.
 
     monkeypatch.setattr(Ledger, "settle", settle)
     assert run_seeds(range(ENOUGH)).lost > 0
+
+
+def test_savepoints_that_are_rolled_back_but_kept_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was never committed must never arrive."""
+    monkeypatch.setattr(Spool, "cut", lambda _spool, _xid: None)
+    assert run_seeds(range(ENOUGH)).duplicates > 0
+
+
+def test_savepoints_that_are_rolled_back_but_counted_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A position must not depend on whether the server streamed the transaction, for it may do so only once."""
+    real = Spool.cut
+
+    def cut(spool: Spool, xid: int) -> None:
+        real(spool, xid)
+        # A change of a table that nobody asked for: it gives no record, only an ordinal.
+        spool.append(spool.xid, ord("I"), b"\0\0\0\3N\0\0")
+
+    monkeypatch.setattr(Spool, "cut", cut)
+    monkeypatch.setattr(Capture, "_describe", _always_knowing_the_ignored(Capture._describe))
+    found = run_seeds(range(ENOUGH))
+    assert found.lost + found.duplicates > 0
+    assert found.failures == 0
+
+
+def _always_knowing_the_ignored(real: Callable[[Capture, Relation], None]) -> Callable[[Capture, Relation], None]:
+    def describe(capture: Capture, relation: Relation) -> None:
+        real(capture, relation)
+        capture._encoders.setdefault(3, None)
+
+    return describe
+
+
+def test_transactions_that_are_rolled_back_but_handed_on_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An abort taken for a commit."""
+
+    def abort(assembly: Assembly, event: StreamAbort) -> Iterable[Event]:
+        return assembly._stream_commit(StreamCommit(event.xid, Lsn(8), Lsn(16), 0)) if event.xid == event.subxid else ()
+
+    monkeypatch.setattr(Assembly, "_stream_abort", abort)
+    found = run_seeds(range(ENOUGH))
+    assert found.duplicates + found.lost + found.failures > 0
 
 
 def test_an_engine_that_never_confirms_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,134 @@
+"""Owns how the simulated server streams a transaction: in blocks, with subtransactions of which some are rolled back.
+
+What is rolled back are rows that no broker may ever hold. The rules are those of pgoutput: ids grow in the order of
+first use, savepoints nest, an abort names each subtransaction, children first, and a table is described before its
+first change in the stream, and again after an abort.
+"""
+
+from collections import deque
+from struct import pack
+
+from cdc.pgoutput.messages import (
+    Delete,
+    Insert,
+    Relation,
+    Row,
+    StreamAbort,
+    StreamCommit,
+    Streamed,
+    StreamStart,
+    StreamStop,
+    Update,
+    WireEvent,
+)
+from cdc.simulation.fate import Fate
+from cdc.simulation.history import RELATIONS, Transaction
+
+_MOST_ROWS = 3
+_FIRST_SUB = 10_000
+_FIRST_GHOST = 5_000
+_GHOST = Insert(1, ("a", "ghost"))
+
+
+class Streaming:
+    """One transaction on its way over one connection."""
+
+    def __init__(self, transaction: Transaction, fate: Fate) -> None:
+        """Choose what happens in it besides the changes that are due."""
+        self.transaction = transaction
+        self.described: set[int] = set()
+        self._fate = fate
+        self._first = True
+        self._last_sub = _FIRST_SUB
+        self._steps: deque[tuple[int, Insert | Update | Delete | None]] = deque()
+        """A change of a subtransaction, or without a change its abort."""
+        sub = transaction.xid
+        for change in transaction.changes:
+            match fate.below(4):
+                case 0:
+                    sub = transaction.xid
+                case 1:
+                    sub = self._next_sub()
+                case 2:
+                    self._roll_back()
+                case _:
+                    pass
+            self._steps.append((sub, change))
+
+    @classmethod
+    def ghost(cls, number: int, fate: Fate) -> "Streaming":
+        """Return a transaction that will be rolled back as a whole."""
+        return cls(Transaction(_FIRST_GHOST + number, changes=[_GHOST] * (1 + fate.below(_MOST_ROWS))), fate)
+
+    def some(self) -> list[WireEvent]:
+        """Return the next block or abort, nothing when everything is sent."""
+        if not self._steps:
+            return []
+        xid = self.transaction.xid
+        if self._steps[0][1] is None:
+            self.described.clear()
+            return [StreamAbort(xid, self._steps.popleft()[0])]
+        events: list[WireEvent] = [StreamStart(xid, self._first)]
+        self._first = False
+        for _ in range(1 + self._fate.below(_MOST_ROWS)):
+            if not self._steps or (change := self._steps[0][1]) is None:
+                break
+            sub = self._steps.popleft()[0]
+            if change.relation_oid not in self.described:
+                self.described.add(change.relation_oid)
+                events.append(_streamed(sub, RELATIONS[change.relation_oid]))
+            events.append(_streamed(sub, change))
+        return [*events, StreamStop()]
+
+    def rest(self) -> list[WireEvent]:
+        """Return everything that is left before its end."""
+        events: list[WireEvent] = []
+        while self._steps:
+            events += self.some()
+        return events
+
+    def commit(self) -> list[WireEvent]:
+        """Return everything that is left, and its commit."""
+        each = self.transaction
+        return [*self.rest(), StreamCommit(each.xid, each.commit_lsn, each.end_lsn, 0)]
+
+    def abort(self) -> list[WireEvent]:
+        """Return its end without a commit."""
+        return [StreamAbort(self.transaction.xid, self.transaction.xid)]
+
+    def _next_sub(self) -> int:
+        self._last_sub += 1
+        return self._last_sub
+
+    def _roll_back(self) -> None:
+        """Let a savepoint be rolled back, perhaps with another one released into it."""
+        outer = self._next_sub()
+        self._steps.append((outer, _GHOST))
+        if self._fate.below(2):
+            inner = self._next_sub()
+            self._steps += [(inner, _GHOST), (outer, _GHOST), (inner, None)]
+        self._steps.append((outer, None))
+
+
+def _streamed(xid: int, message: Relation | Insert | Update | Delete) -> Streamed:
+    """Return a message as a block carries it (PostgreSQL manual, "Logical Replication Message Formats")."""
+    match message:
+        case Insert(oid, new):
+            return Streamed(xid, ord("I"), pack("!I", oid) + b"N" + _row(new))
+        case Delete(oid, old, _):
+            return Streamed(xid, ord("D"), pack("!I", oid) + b"O" + _row(old))
+        case Update(oid, old, _, new):
+            before = b"" if old is None else b"O" + _row(old)
+            return Streamed(xid, ord("U"), pack("!I", oid) + before + b"N" + _row(new))
+        case Relation(oid, schema, name, identity, columns):
+            names = f"{schema}\0{name}\0{identity.value}".encode()
+            described = b"".join(
+                b"%c%s\0" % (each.is_key, each.name.encode()) + pack("!Ii", each.type_oid, each.type_modifier)
+                for each in columns
+            )
+            return Streamed(xid, ord("R"), pack("!I", oid) + names + pack("!H", len(columns)) + described)
+
+
+def _row(row: Row) -> bytes:
+    texts = [str(value).encode() for value in row]
+    return pack("!H", len(texts)) + b"".join(b"t" + pack("!i", len(text)) + text for text in texts)
