@@ -32,6 +32,7 @@ from cdc.stream import ReplicationConnection, ReplicationStream
 
 _log: Final = structlog.get_logger(__name__)
 
+_ASK_FOR_WHOLE: Final = frozenset({Kind.STREAM_UNCLEAR, Kind.STREAM_REFUSED})
 _STEADY_S: Final = 10.0
 """A session that streamed this long was sound: what ends it is a new trouble, and patience starts anew."""
 
@@ -46,7 +47,7 @@ class Engine:
         self._formats = Formats(settings)
         self._streaming_since: float | None = None
         self._whole = False
-        """Whether the next session asks for whole transactions, because the last one met a streamed one in doubt."""
+        """Whether the next session asks for whole transactions, because the last one could not be streamed."""
 
     def run(self) -> None:
         """Run sessions, retrying what may pass, until a stop is asked for.
@@ -86,7 +87,7 @@ class Engine:
                 stream.finish()
             _log.info("stopped", transactions=relay.transactions, records=relay.records)
         except CdcError as error:
-            self._whole = error.kind is Kind.STREAM_UNCLEAR
+            self._whole = error.kind in _ASK_FOR_WHOLE
             raise
         finally:
             sink.abandon()

@@ -47,6 +47,7 @@ class Kind(Enum):
     SETTINGS = "settings"
     SPOOL = "spool"
     STREAM_UNCLEAR = "stream_unclear"
+    STREAM_REFUSED = "stream_refused"
     PREPARED_LOST = "prepared_lost"
     PROTOCOL = "protocol"
     DATABASE = "database"

@@ -37,8 +37,9 @@ _DECISIONS: Final[Mapping[Kind, Decision]] = {
     Kind.BROKER_UNREACHABLE: Retry(),
     Kind.PRODUCER_FAILED: Retry(),
     Kind.REGISTRY_UNREACHABLE: Retry(),
-    # The next session asks for whole transactions and gets this one without a doubt.
+    # The next session asks for whole transactions, and gets this one without a doubt; if not, for another reason.
     Kind.STREAM_UNCLEAR: Retry(first=0.05),
+    Kind.STREAM_REFUSED: Retry(first=0.05),
     Kind.CREDENTIALS: Stop(
         "Check user, password and TLS of DATABASE_URL. On Aurora a missing role is reported as a missing pg_hba.conf "
         "entry: GRANT rds_replication TO <user>."

@@ -104,7 +104,7 @@ class ReplicationConnection:
             result = pgconn.exec_(command.as_bytes(self._connection))
         if result.status != pq.ExecStatus.COPY_BOTH:
             raise _failed(result)
-        return ReplicationStream(pgconn, deadline=deadline, ask_after=ask_after)
+        return ReplicationStream(pgconn, deadline=deadline, ask_after=ask_after, streaming=streaming)
 
 
 class ReplicationStream:
@@ -116,6 +116,7 @@ class ReplicationStream:
         *,
         deadline: float,
         ask_after: float = math.inf,
+        streaming: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Take over a connection that is in COPY BOTH mode."""
@@ -127,6 +128,7 @@ class ReplicationStream:
         self._poll = select.poll()
         self._frames = FrameReader()
         self._poll.register(pgconn.socket, select.POLLIN)
+        self._streaming = streaming
         self._confirmed = Lsn(0)
         self._heard = self._read_at = clock()
         self._asked = False
@@ -210,7 +212,12 @@ class ReplicationStream:
         result = self._pgconn.get_result()
         if result is None or result.status != pq.ExecStatus.FATAL_ERROR:
             return DatabaseError(Kind.CONNECTION_LOST, "the server ended the stream")
-        return _failed(result)
+        error = _failed(result)
+        if self._streaming and error.kind is Kind.DATABASE:
+            # PostgreSQL 14 to 18 cannot decode some running transactions with ALTER TABLE and rolled-back savepoints
+            # ("could not map filenumber …"), but can when they have committed.
+            return DatabaseError(Kind.STREAM_REFUSED, str(error))
+        return error
 
 
 def _protocol(server_version: int) -> int:

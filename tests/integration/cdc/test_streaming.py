@@ -7,6 +7,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from cdc.errors import CdcError, Kind
+
 TABLES = "public.a, public.b"
 PAD = 700
 
@@ -127,34 +129,59 @@ def test_a_shape_that_is_replayed_late_does_not_replace_a_newer_one(database, ta
     assert ['"note"' in value.decode() for value in values] == [False] * 3 + [True] * 150 + [False] * 3
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_any_nest_of_savepoints_gives_the_same_records(database, tables, listen, seed: int) -> None:
-    """Seeded scripts of savepoints, releases, rollbacks and changes of shape, in two sessions at once."""
-    random = Random(seed)
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("mode", ["memory", "immediate", "messages"])
+def test_any_nest_of_savepoints_gives_the_same_records(
+    database, tables, listen, wait_until, seed: int, mode: str
+) -> None:
+    """Seeded scripts of savepoints, releases, rollbacks and changes of shape, in two sessions at once.
+
+    The server streams when its memory is full, or each change in a block of its own. Where a logical message is in
+    doubt, or the server cannot decode what is rolled back, the same slot gives the whole transaction.
+    """
+    immediate = mode == "immediate" and database.connection.info.server_version >= 160_000
+    random = Random(f"{seed} {mode}")
     with psycopg.connect(database.url) as one, psycopg.connect(database.url) as two:
-        sessions = [(one, "a", [0]), (two, "b", [0])]
-        open_savepoints: dict[str, list[str]] = {"a": [], "b": []}
+        sessions: list[tuple[Any, str, list[str]]] = [(one, "a", []), (two, "b", [])]
         for step in range(80):
-            connection, table, _ = random.choice(sessions)
-            savepoints = open_savepoints[table]
-            match random.randrange(8):
-                case 0 | 1:
-                    savepoints.append(f"s{step}")
-                    connection.execute(f"SAVEPOINT s{step}".encode())
-                case 2 if savepoints:
-                    at = random.randrange(len(savepoints))
-                    connection.execute(f"RELEASE {savepoints[at]}".encode())
-                    del savepoints[at:]
-                case 3 | 4 if savepoints:
-                    at = random.randrange(len(savepoints))
-                    connection.execute(f"ROLLBACK TO {savepoints[at]}".encode())
-                    del savepoints[at + 1 :]
-                case 5:
-                    connection.execute(f"ALTER TABLE {table} ADD COLUMN c{step} int DEFAULT {step}".encode())
-                case _:
-                    connection.execute(rows(table, step * 1000, random.randrange(1, 120)).encode())
+            connection, table, savepoints = random.choice(sessions)
+            connection.execute(statement(random, step, table, savepoints, messages=mode == "messages").encode())
         one.commit()
         two.commit()
     database.run(rows("a", 90_000, 1))
     database.run(rows("b", 90_000, 1))
-    assert same(listen).seen["StreamAbort"] > 0
+    options = "%20-c%20debug_logical_replication_streaming%3Dimmediate" if immediate else ""
+    streamed, whole = listen("streamed", TABLES, options=options), listen("whole", TABLES, streaming=False)
+    try:
+        streamed.take()
+    except CdcError as error:
+        assert error.kind in (Kind.STREAM_UNCLEAR, Kind.STREAM_REFUSED)  # noqa: PT017  # both outcomes are right
+        assert mode != "memory"
+        streamed.close()
+        free = "SELECT 1 FROM pg_replication_slots WHERE slot_name = 'streamed' AND NOT active"
+        wait_until(lambda: database.run(free), "the slot is free")
+        streamed = listen("streamed", TABLES, streaming=False)
+        streamed.take()
+    assert streamed.changes == whole.take()
+
+
+def statement(random: Random, step: int, table: str, savepoints: list[str], *, messages: bool) -> str:
+    """Return what a session does next; `savepoints` are those it has open."""
+    at = random.randrange(len(savepoints)) if savepoints else None
+    match random.randrange(9):
+        case 0 | 1:
+            savepoints.append(f"s{step}")
+            return f"SAVEPOINT s{step}"
+        case 2 if at is not None:
+            name = savepoints[at]
+            del savepoints[at:]
+            return f"RELEASE {name}"
+        case 3 | 4 if at is not None:
+            del savepoints[at + 1 :]
+            return f"ROLLBACK TO {savepoints[at]}"
+        case 5:
+            return f"ALTER TABLE {table} ADD COLUMN c{step} int DEFAULT {step}"
+        case 6 if messages:
+            return "SELECT pg_logical_emit_message(true, 'outbox', repeat('m', 500))"
+        case _:
+            return rows(table, step * 1000, random.randrange(1, 120))

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -124,3 +125,13 @@ def test_what_is_no_list_of_tables_is_refused(text: str) -> None:
     """A table is never guessed, dropped or taken twice."""
     with pytest.raises(ValueError, match=r"expected schema\.table|listed twice"):
         parse_tables(text)
+
+
+def test_streaming_is_on_unless_it_is_turned_off(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """With a budget of memory; a folder for the rest must be there when the engine starts, not when it is needed."""
+    assert settings(monkeypatch).cdc_streaming is True
+    assert settings(monkeypatch, CDC_STREAMING="off").cdc_streaming is False
+    assert settings(monkeypatch).cdc_stream_memory_bytes == 8 * 1024 * 1024
+    assert settings(monkeypatch, CDC_SPOOL_DIR=str(tmp_path)).cdc_spool_dir == tmp_path
+    with pytest.raises(ValidationError, match="cdc_spool_dir"):
+        settings(monkeypatch, CDC_SPOOL_DIR=str(tmp_path / "gone"))
