@@ -21,6 +21,7 @@ import structlog
 from psycopg import Connection
 
 from cdc.capture import Capture, Route, TableName
+from cdc.deadletters import DeadLetter, Letters
 from cdc.errors import CdcError, DatabaseError, Kind
 from cdc.lsn import Lsn, Position, format_lsn
 from cdc.observer import Phase
@@ -40,9 +41,15 @@ _log: Final = structlog.get_logger(__name__)
 class InsertWatch(Capture):
     """Remember the key of every row inserted while the stream catches up; kept in memory until the snapshot is done."""
 
-    def __init__(self, routes: Mapping[TableName, Route], source: bytes, catalog: TypeCatalog | None = None) -> None:
+    def __init__(
+        self,
+        routes: Mapping[TableName, Route],
+        source: bytes,
+        catalog: TypeCatalog | None = None,
+        letters: Letters | None = None,
+    ) -> None:
         """Start with nothing seen."""
-        super().__init__(routes, source, catalog=catalog)
+        super().__init__(routes, source, catalog=catalog, letters=letters)
         self.inserted: set[tuple[TopicName, bytes]] = set()
 
     def records(self, message: Message) -> Sequence[Record]:
@@ -52,8 +59,9 @@ class InsertWatch(Capture):
             CdcError: As there.
         """
         records = super().records(message)
-        # An update of the key ends in an insert under the new key.
-        if records and (isinstance(message, Insert) or (isinstance(message, Update) and len(records) > 1)):
+        # An update of the key ends in an insert under the new key; a dead letter of several parts is no such thing.
+        moved = isinstance(message, Update) and len(records) > 1 and not isinstance(records[-1], DeadLetter)
+        if records and (isinstance(message, Insert) or moved):
             self.inserted.add((records[-1].topic, records[-1].key))
         return records
 
@@ -132,7 +140,7 @@ def _catch_up(session: Session, slot: str, first_point: Lsn, until: Lsn) -> Earl
         stream = connection.start(slot, settings.publication_name, deadline=settings.cdc_server_deadline_seconds)
         waiting = session.keep_alive(stream, first_point)
         tails = session.read_tails(waiting, snapshot_from=Position.of_snapshot_row(first_point, 0))
-        capture = InsertWatch(session.routes, session.server.source, session.types)
+        capture = InsertWatch(session.routes, session.server.source, session.types, session.letters)
         relay = session.relay(stream, capture, first_point, tails)
         relay.run_until(until)
     _log.info("snapshot_caught_up", records=relay.records, skipped=relay.skipped, inserted=len(capture.inserted))

@@ -8,7 +8,9 @@
   replica identity has it (FULL); otherwise the field is left out and listed in a header: never a placeholder.
 """
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -55,7 +57,10 @@ class TableEncoder:
         """Prepare the columns once, so that a row costs only the conversions that it needs."""
         types = types or Types()
         self.table = relation.name
-        self._relation = relation
+        self.relation = relation
+        self.name = f"{relation.schema}.{relation.name}"
+        """Schema and name, for people."""
+        self.primary_key = tuple(primary_key)
         self._names = [column.name for column in relation.columns]
         converters = [
             (index, types.converter(column.type_oid, column.type_modifier))
@@ -68,7 +73,7 @@ class TableEncoder:
         """Encode a row that exists: of an insert (`c`) or of a snapshot (`r`).
 
         Raises:
-            CdcError: The row does not fit the relation.
+            CdcError: UNENCODABLE when no record can hold the row; PROTOCOL when it does not fit the relation.
         """
         values = self._convert(row)
         return Payload(self._encode_key(values), self._encode_value(values, operation, now_ms))
@@ -77,7 +82,7 @@ class TableEncoder:
         """Encode a new version of a row: one `u`; when its key changed a `d`, a tombstone and a `c`.
 
         Raises:
-            CdcError: The row does not fit the relation.
+            CdcError: UNENCODABLE when no record can hold the row; PROTOCOL when it does not fit the relation.
         """
         new, old = self._fill(update), update.old
         values = self._convert(new)
@@ -96,9 +101,19 @@ class TableEncoder:
         """Encode the end of a row: a `d` and its tombstone (CD-48).
 
         Raises:
-            CdcError: The row does not fit the relation.
+            CdcError: UNENCODABLE when no record can hold the row; PROTOCOL when it does not fit the relation.
         """
         return self._deletion(self._encode_key(self._convert(delete.old)), delete.old, now_ms)
+
+    def raw_key(self, row: Row) -> bytes:
+        """Return a key for a row that cannot be encoded: its true one if possible, else one of the texts as they came.
+
+        Letters of one row share it, so they stay in order.
+        """
+        with suppress(CdcError):
+            return self._encode_key(self._convert(row))
+        texts = {name: str(row[index]) if index < len(row) else None for name, index in self._key}
+        return json.dumps(texts, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogateescape")
 
     def _deletion(self, key: bytes, old: Row, now_ms: int) -> list[Payload]:
         return [Payload(key, self._encode_value(self._convert(old), DELETE, now_ms)), Payload(key, None)]
@@ -125,14 +140,14 @@ class TableEncoder:
                 try:
                     values[index] = convert(value)  # type: ignore[arg-type]  # bytes only if we asked for binary
                 except ValueError as error:
-                    raise self._misfit(f"column {self._names[index]} cannot be read") from error
+                    raise self._unencodable(f"column {self._names[index]} cannot be read") from error
         return values
 
     def _encode_key(self, values: Sequence[Value | JsonValue]) -> bytes:
         key = {name: values[index] for name, index in self._key}
         if UNCHANGED in key.values():
-            raise self._misfit("the server left out a key column")
-        return orjson.dumps(key)
+            raise self._unencodable("the server left out a key column")
+        return self._document(key)
 
     def _encode_value(self, values: Iterable[Value | JsonValue], operation: str, now_ms: int) -> bytes:
         fields = dict(zip(self._names, values, strict=True))
@@ -142,7 +157,27 @@ class TableEncoder:
         fields["__op"] = operation
         fields["__table"] = self.table
         fields["__ts_ms"] = now_ms
-        return orjson.dumps(fields)
+        return self._document(fields)
+
+    def _document(self, fields: Mapping[str, object]) -> bytes:
+        try:
+            return orjson.dumps(fields)
+        except orjson.JSONEncodeError as error:
+            # The library's text may hold the value; ours names the columns at fault.
+            raise self._unencodable(f"{', '.join(_unwritable(fields))} cannot be written as JSON") from error
+
+    def _unencodable(self, message: str) -> CdcError:
+        """Return the error of a row that the stream gave in order and that no record can hold."""
+        return CdcError(Kind.UNENCODABLE, f"row of {self.name}: {message}")
 
     def _misfit(self, message: str) -> CdcError:
-        return CdcError(Kind.PROTOCOL, f"row of {self._relation.schema}.{self.table}: {message}")
+        return CdcError(Kind.PROTOCOL, f"row of {self.name}: {message}")
+
+
+def _unwritable(fields: Mapping[str, object]) -> Iterator[str]:
+    """Give the names of the fields that no JSON document can hold."""
+    for name, value in fields.items():
+        try:
+            orjson.dumps(value)
+        except orjson.JSONEncodeError:
+            yield f"column {name}"

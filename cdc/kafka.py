@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import structlog
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, Message
 
 from cdc.errors import BrokerError, Kind
 
@@ -122,5 +122,5 @@ class _ClientLog:
         _log.log(level, "kafka_client", facility=facility, client=client, detail=text, withheld=withheld)
 
 
-Delivery = Callable[[KafkaError | None, object], None]
+Delivery = Callable[[KafkaError | None, Message], None]
 """librdkafka's delivery report: an error or None, and the message."""

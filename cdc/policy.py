@@ -74,9 +74,17 @@ _DECISIONS: Final[Mapping[Kind, Decision]] = {
     Kind.TOPIC_RIGHT: Stop("Allow the Kafka user to describe, read and write the topic, and idempotent writes."),
     Kind.BROKER_CREDENTIALS: Stop("Check the security and SASL settings in CDC_KAFKA_CONFIG."),
     Kind.RECORD_TOO_LARGE: Stop(
-        "Raise max.message.bytes of the topic, and message.max.bytes in CDC_KAFKA_CONFIG, above the size of the row; "
-        "the engine goes on at that row."
+        "Create the dead-letter topic (CDC_DEAD_LETTER_TOPIC), or raise max.message.bytes of the topic, and "
+        "message.max.bytes if CDC_KAFKA_CONFIG has it, above the size of the row; the engine goes on at that row."
     ),
+    # A session of its own learns which record it is; see `cdc.deadletters.Refusals`.
+    Kind.RECORD_REFUSED: Retry(),
+    Kind.UNENCODABLE: Stop(
+        "Create the dead-letter topic (CDC_DEAD_LETTER_TOPIC): the change then goes there byte-exact and the engine "
+        "goes on. Or correct the row, see the detail."
+    ),
+    Kind.DEAD_LETTER_TOPIC: Stop("Create the dead-letter topic, with more partitions or fewer, as the finding says."),
+    Kind.DEAD_LETTERS: Stop("List them: headwater cdc replay --dead-letters; then cure the cause and replay them."),
     Kind.SETTINGS: Stop("Correct the setting and start again."),
     Kind.PROTOCOL: Stop("The engine does not understand the server: please report it with the log."),
     Kind.DATABASE: Stop("See the server's log; the engine goes on where it stopped."),

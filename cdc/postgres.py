@@ -11,7 +11,8 @@ from typing import Any, Final
 
 import psycopg
 from psycopg import Connection, conninfo
-from psycopg.abc import AdaptContext
+from psycopg.abc import AdaptContext, Buffer
+from psycopg.adapt import Loader
 from psycopg.postgres import types
 from psycopg.types.string import TextLoader
 
@@ -90,10 +91,20 @@ def connect(url: str, *, replication: bool = False) -> Connection[tuple[Any, ...
 
 def hand_out_texts(cursor: AdaptContext) -> None:
     """Let a cursor give every column as PostgreSQL's text, whatever its type: as the stream does."""
+    # Only such a database holds texts that may be no UTF-8; the stream's decoder hands them out in the same way.
+    raw = cursor.connection is not None and cursor.connection.info.parameter_status("server_encoding") == "SQL_ASCII"
+    loader = _AnyTextLoader if raw else TextLoader
     for info in types:
-        cursor.adapters.register_loader(info.oid, TextLoader)
+        cursor.adapters.register_loader(info.oid, loader)
         if info.array_oid:
-            cursor.adapters.register_loader(info.array_oid, TextLoader)
+            cursor.adapters.register_loader(info.array_oid, loader)
+    if raw:
+        cursor.adapters.register_loader(0, loader)
+
+
+class _AnyTextLoader(Loader):
+    def load(self, data: Buffer) -> str:
+        return str(data, "utf-8", "surrogateescape")
 
 
 @contextmanager

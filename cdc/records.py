@@ -26,6 +26,12 @@ SNAPSHOT: Final = "cdc.snapshot"
 UNAVAILABLE: Final = "cdc.unavailable"
 """A JSON array of the columns that the server did not send; only where there are any."""
 
+REPLAY: Final = "cdc.replay"
+"""`dead-letter` on a record that was sent again from there; such a record has no `cdc.position`, see below."""
+REPLAYED_POSITION: Final = "cdc.replayed_position"
+"""The position that a replayed record had. Not `cdc.position`: it stands out of its turn, and by that header a session
+finds where its predecessor stopped."""
+
 
 @dataclass(frozen=True, slots=True)
 class Record:

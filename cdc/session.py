@@ -6,10 +6,11 @@ stand. So there is one way of recovery, and every reconnection takes it.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cdc.capture import Capture, Route, TableName
 from cdc.catalog import Server, Table
+from cdc.deadletters import Letters
 from cdc.ledger import Limits
 from cdc.lsn import Lsn, Position, format_lsn
 from cdc.observer import UNWATCHED, Observer
@@ -38,6 +39,7 @@ class Session:
     partitions: Mapping[TopicName, int]
     types: TypeCatalog
     observer: Observer = UNWATCHED
+    letters: Letters = field(default_factory=Letters)
 
     @property
     def url(self) -> str:
@@ -56,7 +58,7 @@ class Session:
 
     def capture(self) -> Capture:
         """Return a capture that knows no relation yet, for a new connection."""
-        return Capture(self.routes, self.server.source, catalog=self.types)
+        return Capture(self.routes, self.server.source, catalog=self.types, letters=self.letters)
 
     def read_tails(self, waiting: Callable[[], None], snapshot_from: Position | None = None) -> Tails:
         """Ask Kafka what the topics hold at their ends; the session must hold the slot.

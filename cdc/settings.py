@@ -2,9 +2,9 @@
 
 import re
 from enum import Enum, unique
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from cdc.capture import TableName
@@ -39,6 +39,7 @@ class Settings(BaseSettings):
     publication_name: Annotated[str, Field(min_length=1, max_length=63)] = "event_headers_debezium_publication"
     cdc_tables: Annotated[tuple[TableName, ...], NoDecode] = (TableName("public", "event_headers"),)
     cdc_topic: Annotated[str, Field(min_length=1)] = "raw-event-headers"
+    cdc_dead_letter_topic: str = "dlq-{topic}"
     cdc_snapshot_mode: SnapshotMode = SnapshotMode.INITIAL
     cdc_kafka_config: dict[str, str] = {}
     cdc_linger_ms: Annotated[float, Field(ge=0, le=900_000)] = 0.0
@@ -72,6 +73,12 @@ class Settings(BaseSettings):
             raise ValueError(f"exactly-once delivery stands on these, they cannot be set: {', '.join(taken)}")
         return config
 
+    @model_validator(mode="after")
+    def _keep_letters_apart(self) -> Self:
+        if taken := sorted(set(self.dead_letter_topics.values()) & set(self.topics)):
+            raise ValueError(f"CDC_DEAD_LETTER_TOPIC and CDC_TOPIC are both {', '.join(taken)}")
+        return self
+
     @field_validator("log_level")
     @classmethod
     def _valid_level(cls, level: str) -> str:
@@ -83,6 +90,21 @@ class Settings(BaseSettings):
     def topic_of(self, table: TableName) -> TopicName:
         """Return the topic of a table: `{schema}` and `{table}` in `cdc_topic` stand for its names."""
         return TopicName(self.cdc_topic.replace("{schema}", table.schema).replace("{table}", table.name))
+
+    @property
+    def topics(self) -> tuple[TopicName, ...]:
+        """The topics of all tables, each once."""
+        return tuple(dict.fromkeys(self.topic_of(table) for table in self.cdc_tables))
+
+    @property
+    def dead_letter_topics(self) -> dict[TopicName, TopicName]:
+        """The dead-letter topic of every topic, whether it exists or not; empty if none is wanted."""
+        found = {topic: self.dead_letter_topic_of(topic) for topic in self.topics}
+        return {topic: letters for topic, letters in found.items() if letters is not None}
+
+    def dead_letter_topic_of(self, topic: TopicName) -> TopicName | None:
+        """Return where the dead letters of a topic go: `{topic}` stands for its name; None if they are not wanted."""
+        return TopicName(self.cdc_dead_letter_topic.replace("{topic}", topic)) or None
 
 
 def parse_tables(text: str) -> tuple[TableName, ...]:
