@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from cdc.errors import BrokerError, Kind
 from cdc.kafka import broker_error, reader_config
@@ -140,11 +140,20 @@ def _read(
             continue
         offset = int(message.offset() or 0)
         if offset < ends[place]:
-            headers = {name: bytes(content) for name, content in message.headers() or () if isinstance(content, bytes)}
-            stored_ms = message.timestamp()[1]
-            take(
-                StoredRecord(TopicName(place[0]), place[1], offset, message.key(), message.value(), headers, stored_ms)
-            )
+            take(_stored(message, offset))
         if offset >= ends[place] - 1:
             unfinished.discard(place)
     return True
+
+
+def _stored(message: Message, offset: int) -> StoredRecord:
+    headers = {name: content for name, content in dict(message.headers() or ()).items() if isinstance(content, bytes)}
+    return StoredRecord(
+        TopicName(str(message.topic())),
+        int(message.partition() or 0),
+        offset,
+        message.key(),
+        message.value(),
+        headers,
+        message.timestamp()[1],
+    )

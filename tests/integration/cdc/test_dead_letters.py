@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from cdc.letterbox import Letter, load, scan
 from cdc.lsn import Position
@@ -77,9 +78,7 @@ def test_a_record_too_large_goes_byte_exact_in_parts(
     assert NOISE[:40] not in json.dumps(engine.log)
 
 
-def test_a_restart_repeats_no_letter_and_loses_none(
-    database, narrow, dead, launch, slot, wait_until, letters_of
-) -> None:
+def test_a_restart_repeats_no_letter(database, narrow, dead, launch, slot, wait_until, letters_of) -> None:
     """Kills between letters and records: each change is a record or a letter, once, in order (CD-110)."""
     engine = launch(CDC_TOPIC=narrow.name, CDC_DEAD_LETTER_TOPIC=dead.name)
     engine.wait_for("streaming")
@@ -113,8 +112,6 @@ def test_a_restart_repeats_no_letter_and_loses_none(
 
 def test_a_limit_lowered_while_the_engine_runs(database, new_topic, dead, launch, slot, wait_until, letters_of) -> None:
     """The broker refuses a batch, nothing behind it is stored, and the next session knows what to do."""
-    from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType  # type: ignore[attr-defined]
-
     wide = new_topic(1)
     engine = launch(CDC_TOPIC=wide.name, CDC_DEAD_LETTER_TOPIC=dead.name)
     engine.wait_for("streaming")
