@@ -14,11 +14,14 @@ from cdc.errors import BrokerError, Kind
 from cdc.lsn import Position
 from cdc.records import POSITION, SOURCE, Headers, TopicName
 from cdc.scan import StoredRecord, read_range, read_topics
+from cdc.settings import Settings
 
+LOOK_S: Final = 10.0
+"""How long a look from outside may take; of topics larger than that it tells what it has seen."""
 _OURS: Final = frozenset({ERROR, PART, PLACE, POSITION, PREFIX, REASON, TABLE, TOMBSTONE, TOPIC})
 
-Name = tuple[TopicName, int, bytes, Position, TopicName]
-"""What tells a letter from others: dead-letter topic, partition, source, position, destination."""
+Name = tuple[TopicName, bytes, Position, TopicName]
+"""What tells a letter from others: dead-letter topic, source, position, destination."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,7 @@ class Assembly:
     others: int = 0
     _begun: dict[Name, list[int]] = field(default_factory=dict)
     _whole: dict[Name, Letter] = field(default_factory=dict)
+    _replayed: set[Name] = field(default_factory=set)
 
     def take(self, record: StoredRecord) -> None:
         """Take the next record of a partition."""
@@ -90,17 +94,18 @@ class Assembly:
 
     def letters(self) -> tuple[Letter, ...]:
         """Return the whole letters so far, in the order of their positions."""
-        return tuple(sorted(self._whole.values(), key=lambda letter: (letter.source, letter.position, letter.topic)))
+        found = [replace(letter, replayed=name in self._replayed) for name, letter in self._whole.items()]
+        return tuple(sorted(found, key=lambda letter: (letter.source, letter.position, letter.topic)))
 
     def _take(self, record: StoredRecord) -> None:
         headers = record.headers
         replayed = headers.get(REPLAYED)
         position = Position.decode(headers[PLACE] if replayed is None else replayed)
         topic = TopicName(headers[TOPIC].decode())
-        name = (record.topic, record.partition, headers[SOURCE], position, topic)
+        name = (record.topic, headers[SOURCE], position, topic)
         if replayed is not None:
-            if (letter := self._whole.get(name)) is not None:
-                self._whole[name] = replace(letter, replayed=True)
+            # The number of partitions may have changed in between, and the marker may be read before its letter.
+            self._replayed.add(name)
             return
         number, count = map(int, headers[PART].split(b"/"))
         # A letter that was cut off begins again with its first part.
@@ -137,6 +142,16 @@ def scan(
     assembly = Assembly()
     complete = read_topics(bootstrap_servers, given, topics, assembly.take, seconds=seconds)
     return Letters(assembly.letters(), assembly.others, complete)
+
+
+def letters_of(settings: Settings, *, seconds: float | None = None) -> Letters:
+    """Return the letters in every dead-letter topic of these settings.
+
+    Raises:
+        BrokerError: Kafka cannot be reached.
+    """
+    topics = settings.dead_letter_topics.values()
+    return scan(settings.kafka_bootstrap_servers, settings.cdc_kafka_config, topics, seconds=seconds)
 
 
 def load(bootstrap_servers: str, given: Mapping[str, str], letter: Letter) -> Content:

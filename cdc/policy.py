@@ -83,8 +83,10 @@ _DECISIONS: Final[Mapping[Kind, Decision]] = {
         "Create the dead-letter topic (CDC_DEAD_LETTER_TOPIC): the change then goes there byte-exact and the engine "
         "goes on. Or correct the row, see the detail."
     ),
-    Kind.DEAD_LETTER_TOPIC: Stop("Create the dead-letter topic, with more partitions or fewer, as the finding says."),
-    Kind.DEAD_LETTERS: Stop("List them: headwater cdc replay --dead-letters; then cure the cause and replay them."),
+    Kind.DEAD_LETTER_TOPIC: Stop("Create the dead-letter topic as the finding says."),
+    Kind.DEAD_LETTERS: Stop(
+        "List them with headwater cdc replay --dead-letters, cure the cause, and send them with --all."
+    ),
     Kind.SETTINGS: Stop("Correct the setting and start again."),
     Kind.PROTOCOL: Stop("The engine does not understand the server: please report it with the log."),
     Kind.DATABASE: Stop("See the server's log; the engine goes on where it stopped."),
