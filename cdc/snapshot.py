@@ -26,7 +26,7 @@ from cdc.lsn import Lsn, Position, format_lsn
 from cdc.observer import UNWATCHED, Observer
 from cdc.pgoutput.messages import Row
 from cdc.positions import partition_of
-from cdc.postgres import hand_out_texts, translated
+from cdc.postgres import hand_out_texts, keeps_any_bytes, translated
 from cdc.records import TopicName
 from cdc.relay import Sink
 
@@ -202,8 +202,13 @@ def read_rows(connection: Connection[Any], table: Table, boundaries: Sequence[Ke
     with translated(), connection.cursor("cdc_snapshot") as cursor:
         hand_out_texts(cursor)
         cursor.execute(query)
+        raw = keeps_any_bytes(connection)
+        if raw:
+            connection.execute("SET LOCAL client_encoding = 'SQL_ASCII'")
         while rows := cursor.fetchmany(count):
             for row in rows:
                 yield row[:width], tuple(flag == "t" for flag in row[width:])
             size = sum(len(value) for row in rows for value in row if value is not None)
             count = max(1, min(_FETCH_ROWS, _FETCH_BYTES * len(rows) // max(1, size)))
+        if raw:
+            connection.execute("SET LOCAL client_encoding = 'UTF8'")
