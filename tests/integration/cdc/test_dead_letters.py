@@ -7,10 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from cdc.letterbox import Letter, load, scan
 from cdc.lsn import Position
+from cdc.sizes import wire_size
 
 NOISE = os.urandom(15_000).hex()
 """A value that no topic of 20,000 bytes takes, and that does not compress."""
@@ -142,3 +144,26 @@ def test_without_a_dead_letter_topic_a_poison_record_stops_the_engine(database, 
     database.insert("large", data=json.dumps(NOISE))
     assert engine.exit_code() == 1
     assert engine.events("stopped_by_error")[0]["kind"] == "record_too_large"
+
+
+def test_our_reckoning_of_a_records_size_is_the_brokers(new_topic) -> None:
+    """To the byte: what is called too large is refused, what is not is taken, whatever the lengths of its parts."""
+    refused = {0: 0, 1: 0}
+    topic = new_topic(1, max_message_bytes="20000")
+    for key, headers in ((b"k", []), (b"k" * 200, [("cdc.position", b"1/2/3"), ("x" * 130, b"y" * 9000), ("n", None)])):
+        value = b"v" * (20_000 - wire_size(key, b"v" * 9000, headers) + 9000)
+        for beyond in (0, 1):
+            assert wire_size(key, value + b"v" * beyond, headers) == 20_000 + beyond
+            producer = Producer({"bootstrap.servers": topic.bootstrap, "enable.idempotence": True})
+            outcome: list[Any] = []
+            producer.produce(
+                topic.name,
+                value + b"v" * beyond,
+                key,
+                headers=headers,
+                on_delivery=lambda error, _, outcome=outcome: outcome.append(error),
+            )
+            producer.flush(20)
+            assert len(outcome) == 1
+            refused[beyond] += outcome[0] is not None
+    assert refused == {0: 0, 1: 2}
