@@ -21,6 +21,7 @@ import structlog
 from psycopg import Connection
 
 from cdc.capture import Capture, Route, TableName
+from cdc.deadletters import DeadLetter, Letters
 from cdc.emission import PLAIN, Emission
 from cdc.errors import CdcError, DatabaseError, Kind
 from cdc.lsn import Lsn, Position, format_lsn
@@ -47,9 +48,10 @@ class InsertWatch(Capture):
         source: bytes,
         catalog: TypeCatalog | None = None,
         emission: Emission = PLAIN,
+        letters: Letters | None = None,
     ) -> None:
         """Start with nothing seen."""
-        super().__init__(routes, source, catalog=catalog, emission=emission)
+        super().__init__(routes, source, catalog=catalog, emission=emission, letters=letters)
         self.inserted: set[tuple[TopicName, bytes]] = set()
 
     def records(self, message: Message) -> Sequence[Record]:
@@ -59,8 +61,9 @@ class InsertWatch(Capture):
             CdcError: As there.
         """
         records = super().records(message)
-        # An update of the key ends in an insert under the new key.
-        if records and (isinstance(message, Insert) or (isinstance(message, Update) and len(records) > 1)):
+        # An update of the key ends in an insert under the new key; a dead letter of several parts is no such thing.
+        moved = isinstance(message, Update) and len(records) > 1 and not isinstance(records[-1], DeadLetter)
+        if records and (isinstance(message, Insert) or moved):
             self.inserted.add((records[-1].topic, records[-1].key))
         return records
 
@@ -139,7 +142,8 @@ def _catch_up(session: Session, slot: str, first_point: Lsn, until: Lsn) -> Earl
         stream = connection.start(slot, settings.publication_name, deadline=settings.cdc_server_deadline_seconds)
         waiting = session.keep_alive(stream, first_point)
         tails = session.read_tails(waiting, snapshot_from=Position.of_snapshot_row(first_point, 0))
-        capture = InsertWatch(session.routes, session.server.source, session.types, session.emission)
+        source, types = session.server.source, session.types
+        capture = InsertWatch(session.routes, source, types, session.emission, session.letters)
         relay = session.relay(stream, capture, first_point, tails)
         relay.run_until(until)
     _log.info("snapshot_caught_up", records=relay.records, skipped=relay.skipped, inserted=len(capture.inserted))

@@ -8,17 +8,20 @@ logical messages: what a setting of ours leaves out must not move the positions 
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
 import orjson
 import structlog
 
+from cdc.deadletters import Letters
 from cdc.emission import PLAIN, Emission
 from cdc.envelope import CREATE, READ, Payload, TableEncoder
 from cdc.errors import CdcError, Kind
 from cdc.formats.protocol import SnapshotOrigin
 from cdc.lsn import STEPS, Lsn, Position
+from cdc.pgoutput.encoder import encode_change
 from cdc.pgoutput.messages import Begin, Delete, Insert, LogicalMessage, Message, Relation, Row, Truncate, Type, Update
 from cdc.records import (
     COMMITTED,
@@ -76,8 +79,14 @@ class Capture:
         clock: Clock = time.time,
         catalog: TypeCatalog | None = None,
         emission: Emission = PLAIN,
+        letters: Letters | None = None,
     ) -> None:
-        """Start without any relation known: the server describes each before its first change on a connection."""
+        """Start without any relation known: the server describes each before its first change on a connection.
+
+        Without `letters` a change that no record can hold is an error.
+        """
+        self._letters = letters or Letters()
+        self._certain = self._letters.certain
         self._types = Types(catalog)
         self._emission = emission
         self._origin: Begin | None = None
@@ -102,7 +111,8 @@ class Capture:
         """Return the records of one message in the order of their positions; most messages have one or none.
 
         Raises:
-            CdcError: The change names a relation never described, or its row does not fit.
+            CdcError: The change names a relation never described, or its row does not fit; or no record can hold it
+                and its topic has no dead-letter topic.
         """
         if isinstance(message, Insert | Update | Delete):
             return self._changed(message)
@@ -140,7 +150,7 @@ class Capture:
         `key` holds the texts by which the rows are ordered: the header by which a later attempt goes on.
 
         Raises:
-            CdcError: The row does not fit the relation.
+            CdcError: The row does not fit the relation, or no record can hold it.
         """
         payload = encoder.row(row, READ, self._now_ms(), SnapshotOrigin(consistent_point))
         position = Position.of_snapshot_row(consistent_point, number)
@@ -150,6 +160,38 @@ class Capture:
             (SNAPSHOT, orjson.dumps((table.schema, table.name, key))),
         ]
         return Record(self._routes[table].topic, payload.key, payload.value, position, headers)
+
+    def snapshot_records(
+        self,
+        encoder: TableEncoder,
+        table: TableName,
+        row: Row,
+        consistent_point: Lsn,
+        number: int,
+        key: tuple[str, ...],
+    ) -> Sequence[Record]:
+        """Return the record of a row that a snapshot read, as `snapshot_record` does, or the parts of its dead letter.
+
+        Raises:
+            CdcError: The row does not fit the relation; or no record can hold it and there is no dead-letter topic.
+        """
+        try:
+            record = self.snapshot_record(encoder, table, row, consistent_point, number, key)
+        except CdcError as error:
+            if error.kind is not Kind.UNENCODABLE:
+                raise
+            position = Position.of_snapshot_row(consistent_point, number)
+            headers: Headers = [self._source]
+            with suppress(orjson.JSONEncodeError):
+                # A key that is no text cannot say how far the snapshot came; at worst its letter is sent again.
+                headers.append((SNAPSHOT, orjson.dumps((table.schema, table.name, key))))
+            place = Record(self._routes[table].topic, b"", None, position, headers)
+            return self._bury(error, encoder, Insert(encoder.relation.oid, row), place)
+        return (record,) if record.size <= self._certain else self._letters.admit(record, encoder.name, by_key=True)
+
+    def letters_of(self, topic: TopicName) -> TopicName | None:
+        """Return the dead-letter topic of a topic, None if it has none."""
+        return self._letters.destinations.get(topic)
 
     def _changed(self, change: Insert | Update | Delete) -> Sequence[Record]:
         self._change += 1
@@ -161,15 +203,29 @@ class Capture:
         if target is None:
             return ()
         encoder, topic = target
-        if isinstance(change, Insert):
-            return self._place(topic, (encoder.row(change.new, CREATE, self._now_ms(), self._origin),))
-        if isinstance(change, Update):
-            return self._place(topic, encoder.update(change, self._now_ms(), self._origin))
-        return self._place(topic, encoder.delete(change, self._now_ms(), self._origin))
+        try:
+            if isinstance(change, Insert):
+                payload = encoder.row(change.new, CREATE, self._now_ms(), self._origin)
+                return self._place(topic, (payload,), encoder.name)
+            if isinstance(change, Update):
+                return self._place(topic, encoder.update(change, self._now_ms(), self._origin), encoder.name)
+            return self._place(topic, encoder.delete(change, self._now_ms(), self._origin), encoder.name)
+        except CdcError as error:
+            if error.kind is not Kind.UNENCODABLE:
+                raise
+            position = Position(self._lsn, self._change * STEPS)
+            return self._bury(error, encoder, change, Record(topic, b"", None, position, [*self._headers]))
 
-    def _place(self, topic: TopicName, payloads: Iterable[Payload]) -> list[Record]:
+    def _bury(
+        self, error: CdcError, encoder: TableEncoder, change: Insert | Update | Delete, place: Record
+    ) -> Sequence[Record]:
+        row = change.old if isinstance(change, Delete) else change.new
+        lost = replace(place, key=encoder.raw_key(row), value=encode_change(change))
+        return self._letters.unencodable(error, lost, encoder.relation, encoder.primary_key)
+
+    def _place(self, topic: TopicName, payloads: Iterable[Payload], table: str) -> list[Record]:
         first = self._change * STEPS
-        records = []
+        records: list[Record] = []
         for ordinal, payload in enumerate(payloads, first):
             position = Position(self._lsn, ordinal)
             headers = [(POSITION, position.encode()), *self._headers]
@@ -177,7 +233,11 @@ class Capture:
                 headers.append((UNAVAILABLE, orjson.dumps(payload.unavailable)))
             if payload.headers:
                 headers += payload.headers
-            records.append(Record(topic, payload.key, payload.value, position, headers))
+            record = Record(topic, payload.key, payload.value, position, headers)
+            if record.size <= self._certain:
+                records.append(record)
+            else:
+                records += self._letters.admit(record, table)
         return records
 
     def _describe(self, relation: Relation) -> None:
@@ -207,7 +267,8 @@ class Capture:
                 continue
             payload = encoder.truncation(self._now_ms(), self._origin)
             for partition in range(self._emission.truncated[topic]):
-                records += [replace(record, partition=partition) for record in self._place(topic, (payload,))]
+                placed = self._place(topic, (payload,), encoder.name)
+                records += [replace(record, partition=partition) for record in placed]
         return records
 
     def _told(self, message: LogicalMessage) -> Sequence[Record]:
@@ -226,7 +287,7 @@ class Capture:
         if (routed := self._emission.outbox.route(message)) is None:
             return ()
         own: Headers = [(POSITION, position.encode()), *headers, (MESSAGE, message.prefix.encode()), *routed.headers]
-        return (Record(routed.topic, routed.key, routed.value, position, own),)
+        return self._letters.admit(Record(routed.topic, routed.key, routed.value, position, own), message.prefix)
 
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)

@@ -4,6 +4,7 @@ It only reads, takes no slot, and needs no engine to run: what the engine checks
 what can go wrong beside it. A part that cannot be reached is a finding too; the other part is examined all the same.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -15,6 +16,7 @@ from psycopg import Connection, sql
 from cdc import preflight
 from cdc.catalog import Server, missing_tables, read_server, read_tables, unreadable_tables
 from cdc.errors import CdcError, Kind
+from cdc.letterbox import LOOK_S, letters_of
 from cdc.lsn import Position
 from cdc.policy import Stop, decide
 from cdc.postgres import connect
@@ -23,6 +25,7 @@ from cdc.records import TopicName
 from cdc.session import describe, furthest
 from cdc.settings import Settings
 from cdc.slot import Retention, drop_sql, free_slots, publication_exists, read_retention, read_slot, snapshot_name
+from cdc.topics import read_sizes
 
 _REACH = {
     Kind.DATABASE_UNREACHABLE: "Start PostgreSQL, or correct host and port of DATABASE_URL.",
@@ -149,6 +152,27 @@ def _topics(settings: Settings, found: list[Diagnosis]) -> Mapping[TopicName, in
     return partitions
 
 
+def _dead_letters(settings: Settings, source: bytes, topics: Mapping[TopicName, int]) -> Iterator[Diagnosis]:
+    destinations = settings.dead_letter_topics
+    given = settings.kafka_bootstrap_servers, settings.cdc_kafka_config
+    try:
+        existing = read_sizes(*given, (*destinations, *destinations.values()))
+        found = letters_of(settings, seconds=LOOK_S)
+    except CdcError as error:
+        yield _failed(error)
+        return
+    for finding in preflight.check_dead_letters({topic: destinations[topic] for topic in topics}, existing):
+        yield Diagnosis(Severity.WARNING, finding.kind, finding.message, finding.remedy)
+    for topic, count in Counter(letter.topic for letter in found.waiting if letter.source == source).items():
+        many = f"{count}" if found.complete else f"at least {count}"
+        yield Diagnosis(
+            Severity.WARNING,
+            Kind.DEAD_LETTERS,
+            f"{many} dead letters of {topic} wait in {destinations.get(topic)}",
+            _remedy(Kind.DEAD_LETTERS),
+        )
+
+
 def _database(
     settings: Settings, connection: Connection[Any], partitions: Mapping[TopicName, int]
 ) -> Iterator[Diagnosis]:
@@ -184,6 +208,8 @@ def _database(
     if held is not None and held.lsn > server.wal_end:
         found = f"the topic holds records up to {describe(held)}, which the server has not reached yet"
         yield Diagnosis(Severity.ERROR, Kind.HISTORY_REWOUND, found, _remedy(Kind.HISTORY_REWOUND))
+    if settings.dead_letter_topics and partitions:
+        yield from _dead_letters(settings, server.source, partitions)
     retention = read_retention(connection, name)
     snapshot = read_retention(connection, snapshot_name(name))
     yield from examine(Examination(server, name, retention, snapshot, free_slots(connection), held))

@@ -5,7 +5,7 @@ other engine is shut out); ask Kafka where the topics end; then relay.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from typing import Any, Final
 
@@ -13,20 +13,24 @@ import structlog
 from psycopg import Connection
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential_jitter
 
-from cdc import bootstrap, preflight
+from cdc import bootstrap, preflight, topics
 from cdc.capture import TableName
 from cdc.catalog import Server, Table, missing_tables, read_server, read_tables, read_types
-from cdc.errors import CdcError, DatabaseError, Kind
+from cdc.deadletters import Letters
+from cdc.errors import BrokerError, CdcError, DatabaseError, Kind, RefusedError
 from cdc.formats.choice import Formats
 from cdc.lsn import format_lsn
 from cdc.observer import UNWATCHED, Observer, Phase
 from cdc.policy import Retry, decide
 from cdc.postgres import connect
+from cdc.records import TopicName
+from cdc.refusals import Refusals
 from cdc.relay import Relay
 from cdc.session import Session, Tails, describe, furthest
 from cdc.settings import Settings
 from cdc.shutdown import Shutdown, StopRequested
 from cdc.sink import KafkaSink
+from cdc.sizes import limits, producer_sizes
 from cdc.slot import create_publication, publication_exists, read_slot
 from cdc.stream import ReplicationConnection, ReplicationStream
 
@@ -48,6 +52,7 @@ class Engine:
         self._streaming_since: float | None = None
         self._whole = False
         """Whether the next session asks for whole transactions, because the last one could not be streamed."""
+        self._refusals = Refusals()
 
     def run(self) -> None:
         """Run sessions, retrying what may pass, until a stop is asked for.
@@ -72,10 +77,22 @@ class Engine:
         self._streaming_since = None
         self._observer.entered(Phase.OPENING)
         settings = self._settings
-        sink = KafkaSink(settings.kafka_bootstrap_servers, settings.cdc_kafka_config, linger_ms=settings.cdc_linger_ms)
+        with self._shutdown.interruptible():
+            told = topics.read_sizes(
+                settings.kafka_bootstrap_servers,
+                settings.cdc_kafka_config,
+                (*settings.topics, *settings.dead_letter_topics.values()),
+            )
+        sink = KafkaSink(
+            settings.kafka_bootstrap_servers,
+            settings.cdc_kafka_config,
+            linger_ms=settings.cdc_linger_ms,
+            sizes=producer_sizes(told, settings.cdc_kafka_config),
+            careful=self._refusals.careful,
+        )
         try:
             with self._shutdown.interruptible():
-                session = self._open(sink)
+                session = self._open(sink, told)
                 connection = ReplicationConnection(session.url)
             with connection:
                 with self._shutdown.interruptible():
@@ -88,23 +105,38 @@ class Engine:
             _log.info("stopped", transactions=relay.transactions, records=relay.records)
         except CdcError as error:
             self._whole = error.kind in _ASK_FOR_WHOLE
+            if isinstance(error, RefusedError):
+                raise self._after_refusal(error, told) from error
             raise
         finally:
             sink.abandon()
 
-    def _open(self, sink: KafkaSink) -> Session:
+    def _after_refusal(self, error: RefusedError, told: Mapping[TopicName, int | None]) -> BrokerError:
+        """Return what a refusal means: another session, if that one can get past it, or the end."""
+        refusal = error.refusal
+        if self._settings.dead_letter_topics.get(refusal.topic) not in told:
+            return error
+        known, steady = told.get(refusal.topic) is not None, self._steady
+        if not self._refusals.learn(refusal, known=known, steady=steady):
+            return error
+        _log.warning("record_refused", topic=refusal.topic, known_limit=known, careful=self._refusals.careful)
+        return BrokerError(Kind.RECORD_REFUSED, str(error))
+
+    def _open(self, sink: KafkaSink, told: Mapping[TopicName, int | None]) -> Session:
         """Check the installation, and create what is the engine's to create: publication, slot, snapshot."""
         settings = self._settings
         with closing(connect(settings.database_url.get_secret_value())) as control:
             server = read_server(control)
             tables = self._prepare(control, server)
+            letters = self._letters(told)
             session = Session(
                 settings=settings,
                 shutdown=self._shutdown,
                 sink=sink,
                 server=server,
                 tables=tables,
-                partitions=sink.partitions(settings.topics),
+                partitions=sink.partitions({*settings.topics, *letters.destinations.values()}),
+                letters=letters,
                 types=read_types(control),
                 observer=self._observer,
                 form=self._formats.of(server.database),
@@ -113,6 +145,14 @@ class Engine:
                 bootstrap.create_slot(session)
             bootstrap.drop_leftover(session, control)
         return session
+
+    def _letters(self, told: Mapping[TopicName, int | None]) -> Letters:
+        """Return the making of dead letters for the topics whose dead-letter topic exists; the others are said."""
+        destinations = self._settings.dead_letter_topics
+        for finding in preflight.check_dead_letters(destinations, told):
+            _log.warning("finding", kind=finding.kind.value, detail=finding.message, remedy=finding.remedy)
+        there = {topic: letters for topic, letters in destinations.items() if letters in told}
+        return Letters(there, limits(told, self._settings.cdc_kafka_config), self._refusals.places)
 
     def _prepare(self, control: Connection[Any], server: Server) -> tuple[Table, ...]:
         settings = self._settings
@@ -157,9 +197,13 @@ class Engine:
         _say_so(state)
 
     def _forget_old_troubles(self, state: RetryCallState) -> None:
-        since = self._streaming_since
-        if since is not None and time.monotonic() - since >= _STEADY_S:
+        if self._steady:
             state.attempt_number = 1
+
+    @property
+    def _steady(self) -> bool:
+        since = self._streaming_since
+        return since is not None and time.monotonic() - since >= _STEADY_S
 
 
 def _create_publication(control: Connection[Any], name: str, tables: tuple[TableName, ...]) -> None:

@@ -7,7 +7,9 @@
   replica identity has it (FULL); otherwise the field is left out and listed in a header: never a placeholder.
 """
 
+import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from cdc.errors import CdcError, Kind
@@ -63,7 +65,10 @@ class TableEncoder:
             CdcError: The format cannot write records of this relation.
         """
         self.table = relation.name
-        self._relation = relation
+        self.relation = relation
+        self.name = f"{relation.schema}.{relation.name}"
+        """Schema and name, for people."""
+        self.primary_key = tuple(primary_key)
         self._names = [column.name for column in relation.columns]
         self._key = tuple(self._names.index(name) for name in key_columns(relation, primary_key))
         self._form = form.table(TableShape(relation, self._key, types or Types(), topic))
@@ -74,7 +79,7 @@ class TableEncoder:
         """Encode a row that exists: of an insert (`c`) or of a snapshot (`r`).
 
         Raises:
-            CdcError: The row does not fit the relation.
+            CdcError: UNENCODABLE when no record can hold the row; PROTOCOL when it does not fit the relation.
         """
         values = self._convert(row)
         return Payload(self._encode_key(values), self._value(operation, values, None, now_ms, origin))
@@ -83,7 +88,7 @@ class TableEncoder:
         """Encode a new version of a row: one `u`; when its key changed a `d`, a tombstone and a `c`.
 
         Raises:
-            CdcError: The row does not fit the relation.
+            CdcError: UNENCODABLE when no record can hold the row; PROTOCOL when it does not fit the relation.
         """
         new, old = self._fill(update), update.old
         values = self._convert(new)
@@ -109,7 +114,7 @@ class TableEncoder:
         """Encode the end of a row: a `d` and its tombstone (CD-48).
 
         Raises:
-            CdcError: The row does not fit the relation.
+            CdcError: UNENCODABLE when no record can hold the row; PROTOCOL when it does not fit the relation.
         """
         values = self._convert(delete.old)
         key = self._encode_key(values)
@@ -118,6 +123,16 @@ class TableEncoder:
     def truncation(self, now_ms: int, origin: Origin = None) -> Payload:
         """Encode the end of all rows: a `t` under a key that no row has."""
         return Payload(self._form.truncation_key(), self._value(TRUNCATE, None, None, now_ms, origin))
+
+    def raw_key(self, row: Row) -> bytes:
+        """Return a key for a row that cannot be encoded: its true one if possible, else one of the texts as they came.
+
+        Letters of one row share it, so they stay in order.
+        """
+        with suppress(CdcError):
+            return self._encode_key(self._convert(row))
+        texts = {self._names[index]: str(row[index]) if index < len(row) else None for index in self._key}
+        return json.dumps(texts, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogateescape")
 
     def _fill(self, update: Update) -> Row:
         """Return the new row with its unchanged TOAST taken from the old row, as far as the old row has it."""
@@ -141,14 +156,18 @@ class TableEncoder:
                 try:
                     values[index] = convert(value)  # type: ignore[arg-type]  # bytes only if we asked for binary
                 except ValueError as error:
-                    raise self._misfit(f"column {self._names[index]} cannot be read") from error
+                    raise self._unencodable(f"column {self._names[index]} cannot be read") from error
         return values
 
     def _encode_key(self, values: Values) -> bytes:
         for index in self._key:
             if values[index] is UNCHANGED:
-                raise self._misfit("the server left out a key column")
+                raise self._unencodable("the server left out a key column")
         return self._form.key(values)
 
+    def _unencodable(self, message: str) -> CdcError:
+        """Return the error of a row that the stream gave in order and that no record can hold."""
+        return CdcError(Kind.UNENCODABLE, f"row of {self.name}: {message}")
+
     def _misfit(self, message: str) -> CdcError:
-        return CdcError(Kind.PROTOCOL, f"row of {self._relation.schema}.{self.table}: {message}")
+        return CdcError(Kind.PROTOCOL, f"row of {self.name}: {message}")

@@ -4,12 +4,15 @@
     ├── ProtocolError   bytes of the server that are no pgoutput message; carries the offset
     ├── DatabaseError   PostgreSQL refused, or cannot be reached
     ├── BrokerError     Kafka refused, or cannot be reached
+    │   └── RefusedError    it does not take a record, for its size
     └── RegistryError   the schema registry refused, or cannot be reached (`cdc.registry`)
 
 Anything else that leaves the engine is a bug.
 """
 
 from enum import Enum, unique
+
+from cdc.refusals import Refusal
 
 
 @unique
@@ -44,6 +47,10 @@ class Kind(Enum):
     REGISTRY = "registry"
     SCHEMA_INCOMPATIBLE = "schema_incompatible"
     RECORD_TOO_LARGE = "record_too_large"
+    RECORD_REFUSED = "record_refused"
+    UNENCODABLE = "unencodable"
+    DEAD_LETTER_TOPIC = "dead_letter_topic"
+    DEAD_LETTERS = "dead_letters"
     SETTINGS = "settings"
     SPOOL = "spool"
     STREAM_UNCLEAR = "stream_unclear"
@@ -76,3 +83,11 @@ class DatabaseError(CdcError):
 
 class BrokerError(CdcError):
     """Kafka refused something or cannot be reached."""
+
+
+class RefusedError(BrokerError):
+    """Kafka does not take a record, for its size; `refusal` says as much as is known of which."""
+
+    def __init__(self, message: str, refusal: Refusal) -> None:
+        super().__init__(Kind.RECORD_TOO_LARGE, message)
+        self.refusal = refusal

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
 
 from cdc.errors import BrokerError, Kind
 
@@ -104,7 +104,7 @@ def broker_error(error: KafkaError | KafkaException) -> BrokerError:
     return BrokerError(kind, f"{cause.name()}: {cause.str()}")
 
 
-class Refusals:
+class Rejections:
     """Remember why brokers turn a client away; to the client itself every such broker is just one that is not there.
 
     Give `note` as `error_cb`; it is called from within `poll`.
@@ -125,7 +125,7 @@ class Refusals:
         return self._refused if unreachable and self._refused is not None else failure
 
 
-def partitions_of(client: Client, topic: str, refusals: Refusals) -> int:
+def partitions_of(client: Client, topic: str, rejections: Rejections) -> int:
     """Return the number of partitions of a topic, asking for ten seconds at most; a refusal ends the wait.
 
     Raises:
@@ -139,7 +139,7 @@ def partitions_of(client: Client, topic: str, refusals: Refusals) -> int:
         except KafkaException as error:
             tries += 1
             client.poll(0)
-            failure = refusals.cause(broker_error(error))
+            failure = rejections.cause(broker_error(error))
             if tries == _METADATA_TRIES or failure.kind is not Kind.BROKER_UNREACHABLE:
                 raise failure from error
     if described.error is not None:
@@ -169,5 +169,5 @@ class _ClientLog:
         _log.log(level, "kafka_client", facility=facility, client=client, detail=text, withheld=withheld)
 
 
-Delivery = Callable[[KafkaError | None, object], None]
+Delivery = Callable[[KafkaError | None, Message], None]
 """librdkafka's delivery report: an error or None, and the message."""

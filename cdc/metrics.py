@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from cdc.deadletters import Reason
 from cdc.health import Health
 from cdc.lsn import Lsn, format_lsn
 from cdc.observer import Phase, Progress
@@ -37,6 +38,15 @@ class Monitor:
         self._skipped = _counter(registry, "skipped", "Records not sent because their partition held them already.")
         self._snapshot_rows = _counter(registry, "snapshot_rows", "Snapshot rows handed over to Kafka.")
         self._reconnects = _counter(registry, "reconnects", "Times that streaming began again after the first.")
+        self._dead_letters = Counter(
+            "headwater_cdc_dead_letters",
+            "Changes handed over to a dead-letter topic, by reason.",
+            ["reason"],
+            registry=registry,
+        )
+        for reason in Reason:
+            # So that each is there at zero, and an increase from nothing is seen.
+            self._dead_letters.labels(reason.value)
         self._latency = Histogram(
             "headwater_cdc_commit_to_ack_seconds",
             "From a transaction's commit until Kafka has everything up to it.",
@@ -73,6 +83,10 @@ class Monitor:
         self._waiting.append((commit_lsn, committed_us))
         if self._oldest_us is None:
             self._oldest_us = committed_us
+
+    def buried(self, reason: str) -> None:
+        """Count a dead letter by its reason."""
+        self._dead_letters.labels(reason).inc()
 
     def moved(self, progress: Progress) -> None:
         """Count what came in this round, and time the transactions that it completed."""

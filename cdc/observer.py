@@ -54,6 +54,9 @@ class Observer(Protocol):
     def handed_over(self, commit_lsn: Lsn, committed_us: int) -> None:
         """Note the first record of a transaction: its commit LSN and commit time, microseconds since 1970."""
 
+    def buried(self, reason: str) -> None:
+        """Note that a dead letter was handed over, and why it is one."""
+
     def moved(self, progress: Progress) -> None:
         """Note where a round of the loop ended."""
 
@@ -69,6 +72,9 @@ class _Unwatched:
         pass
 
     def handed_over(self, commit_lsn: Lsn, committed_us: int) -> None:
+        pass
+
+    def buried(self, reason: str) -> None:
         pass
 
     def moved(self, progress: Progress) -> None:

@@ -88,8 +88,18 @@ _DECISIONS: Final[Mapping[Kind, Decision]] = {
         "engine, and set it back once it streams; or give the table a new topic."
     ),
     Kind.RECORD_TOO_LARGE: Stop(
-        "Raise max.message.bytes of the topic, and message.max.bytes in CDC_KAFKA_CONFIG, above the size of the row; "
-        "the engine goes on at that row."
+        "Create the dead-letter topic (CDC_DEAD_LETTER_TOPIC), or raise max.message.bytes of the topic, and "
+        "message.max.bytes if CDC_KAFKA_CONFIG has it, above the size of the row; the engine goes on at that row."
+    ),
+    # A session of its own learns which record it is; see `cdc.deadletters.Refusals`.
+    Kind.RECORD_REFUSED: Retry(),
+    Kind.UNENCODABLE: Stop(
+        "Create the dead-letter topic (CDC_DEAD_LETTER_TOPIC): the change then goes there byte-exact and the engine "
+        "goes on. Or correct the row, see the detail."
+    ),
+    Kind.DEAD_LETTER_TOPIC: Stop("Create the dead-letter topic as the finding says."),
+    Kind.DEAD_LETTERS: Stop(
+        "List them with headwater cdc replay --dead-letters, cure the cause, and send them with --all."
     ),
     Kind.SETTINGS: Stop("Correct the setting and start again."),
     Kind.SPOOL: Stop(

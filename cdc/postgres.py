@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import psycopg
-from psycopg import Connection, conninfo
-from psycopg.abc import AdaptContext
+from psycopg import BaseConnection, Connection, conninfo
+from psycopg.abc import AdaptContext, Buffer
+from psycopg.adapt import Loader
 from psycopg.postgres import types
 from psycopg.types.string import TextLoader
 
@@ -92,10 +93,27 @@ def connect(url: str, *, replication: bool = False) -> Connection[tuple[Any, ...
 
 def hand_out_texts(cursor: AdaptContext) -> None:
     """Let a cursor give every column as PostgreSQL's text, whatever its type: as the stream does."""
+    # The stream's decoder hands out bytes that are no text in the same way.
+    loader = _AnyTextLoader if cursor.connection is not None and keeps_any_bytes(cursor.connection) else TextLoader
     for info in types:
-        cursor.adapters.register_loader(info.oid, TextLoader)
+        cursor.adapters.register_loader(info.oid, loader)
         if info.array_oid:
-            cursor.adapters.register_loader(info.array_oid, TextLoader)
+            cursor.adapters.register_loader(info.array_oid, loader)
+    cursor.adapters.register_loader(0, loader)
+
+
+def keeps_any_bytes(connection: BaseConnection[Any]) -> bool:
+    """Say whether the database may hold texts that are no UTF-8: one in SQL_ASCII.
+
+    To a client that asked for UTF-8 its server refuses such a row, and with it everything behind it. Such a client has
+    to ask for SQL_ASCII, at the moment when rows come: psycopg would take every text for bytes.
+    """
+    return connection.info.parameter_status("server_encoding") == "SQL_ASCII"
+
+
+class _AnyTextLoader(Loader):
+    def load(self, data: Buffer) -> str:
+        return str(data, "utf-8", "surrogateescape")
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 A finding is a fact about the installation. An error raised while checking is another thing: the check could not run.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -13,6 +13,7 @@ from cdc.capture import TableName
 from cdc.catalog import OLDEST_SERVER, Server, Table
 from cdc.errors import CdcError, Kind
 from cdc.policy import Stop, decide
+from cdc.records import TopicName
 from cdc.slot import PLUGIN, Slot, drop_sql, publication_sql
 
 
@@ -54,6 +55,25 @@ def check(installation: Installation) -> tuple[Finding, ...]:
     """Return the findings of every check, those that stop first."""
     findings = [finding for each in _CHECKS for finding in each(installation)]
     return tuple(sorted(findings, key=lambda finding: not finding.stops))
+
+
+def check_dead_letters(
+    destinations: Mapping[TopicName, TopicName], existing: Container[TopicName]
+) -> Iterator[Finding]:
+    """Give a doubt for each topic without its dead-letter topic: the first poison record would stop the engine.
+
+    Args:
+        destinations: The dead-letter topic of every topic.
+        existing: The topics that exist.
+    """
+    for topic, letters in destinations.items():
+        if topic in existing and letters not in existing:
+            message = f"there is no dead-letter topic {letters}: a record that {topic} cannot take stops the engine"
+            remedy = (
+                f"kafka-topics.sh --bootstrap-server <broker> --create --topic {letters} --partitions 1 "
+                "--config retention.ms=1209600000; then start the engine again."
+            )
+            yield Finding(Kind.DEAD_LETTER_TOPIC, message, remedy, stops=False)
 
 
 def _server(installation: Installation) -> Iterator[Finding]:

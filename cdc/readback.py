@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from cdc.capture import TableName
 from cdc.errors import BrokerError, Kind
-from cdc.kafka import Refusals, broker_error, partitions_of, reader_config
+from cdc.kafka import Rejections, broker_error, partitions_of, reader_config
 from cdc.lsn import Position
 from cdc.records import SNAPSHOT, TopicName, read_position
 
@@ -169,13 +169,13 @@ def count_partitions(
     Raises:
         BrokerError: Kafka cannot be reached, or a topic does not exist.
     """
-    refusals = Refusals()
+    rejections = Rejections()
     try:
-        consumer = Consumer({**reader_config(bootstrap_servers, given), "error_cb": refusals.note})
+        consumer = Consumer({**reader_config(bootstrap_servers, given), "error_cb": rejections.note})
     except KafkaException as error:
         raise broker_error(error) from error
     try:
-        return {topic: partitions_of(consumer, topic, refusals) for topic in topics}
+        return {topic: partitions_of(consumer, topic, rejections) for topic in topics}
     finally:
         consumer.close()
 

@@ -31,6 +31,11 @@ UNAVAILABLE: Final = "cdc.unavailable"
 
 MESSAGE: Final = "cdc.message"
 """The prefix of a logical message; only on the record of one."""
+REPLAY: Final = "cdc.replay"
+"""`dead-letter` on a record that was sent again from there; such a record has no `cdc.position`, see below."""
+REPLAYED_POSITION: Final = "cdc.replayed_position"
+"""The position that a replayed record had. Not `cdc.position`: it stands out of its turn, and by that header a session
+finds where its predecessor stopped."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from typing import Final, Protocol
 import structlog
 
 from cdc.capture import Capture
+from cdc.deadletters import DeadLetter, announce
 from cdc.ledger import Ledger, Limits, Span
 from cdc.lsn import LARGEST_LSN, Lsn, format_lsn
 from cdc.observer import UNWATCHED, Observer, Progress
@@ -193,6 +194,8 @@ class Relay:
         if self._begin is not None:
             self._observer.handed_over(self._begin.final_lsn, self._begin.committed_us)
             self._begin = None
+        if isinstance(record, DeadLetter):
+            announce(record, self._observer.buried)
         self.records += 1
         self._sink.send(record, self._ledger.add(record))
 

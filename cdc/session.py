@@ -6,11 +6,12 @@ stand. So there is one way of recovery, and every reconnection takes it.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cdc.assembly import Assembly
 from cdc.capture import Capture, Route, TableName
 from cdc.catalog import Server, Table
+from cdc.deadletters import Letters
 from cdc.emission import Emission, Truncation
 from cdc.formats.flat import FLAT
 from cdc.formats.protocol import Format
@@ -44,6 +45,7 @@ class Session:
     types: TypeCatalog
     observer: Observer = UNWATCHED
     form: Format = FLAT
+    letters: Letters = field(default_factory=Letters)
 
     @property
     def url(self) -> str:
@@ -70,7 +72,8 @@ class Session:
 
     def capture(self) -> Capture:
         """Return a capture that knows no relation yet, for a new connection."""
-        return Capture(self.routes, self.server.source, catalog=self.types, emission=self.emission)
+        known = (self.routes, self.server.source)
+        return Capture(*known, catalog=self.types, emission=self.emission, letters=self.letters)
 
     def read_tails(self, waiting: Callable[[], None], snapshot_from: Position | None = None) -> Tails:
         """Ask Kafka what the topics hold at their ends; the session must hold the slot.

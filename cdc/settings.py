@@ -49,6 +49,7 @@ class Settings(BaseSettings):
     cdc_schema_registry_config: dict[str, SecretStr] = {}
     cdc_truncate: Truncation = Truncation.SKIP
     cdc_messages: Annotated[dict[str, TopicName], NoDecode] = {}
+    cdc_dead_letter_topic: str = "dlq-{topic}"
     cdc_snapshot_mode: SnapshotMode = SnapshotMode.INITIAL
     cdc_kafka_config: dict[str, str] = {}
     cdc_streaming: bool = True
@@ -116,6 +117,12 @@ class Settings(BaseSettings):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _keep_letters_apart(self) -> Self:
+        if taken := sorted(set(self.dead_letter_topics.values()) & set(self.topics)):
+            raise ValueError(f"CDC_DEAD_LETTER_TOPIC and CDC_TOPIC are both {', '.join(taken)}")
+        return self
+
     @field_validator("log_level")
     @classmethod
     def _valid_level(cls, level: str) -> str:
@@ -133,6 +140,16 @@ class Settings(BaseSettings):
         """Every topic that is written: those of the tables, then those of the messages."""
         tables = [self.topic_of(table) for table in self.cdc_tables]
         return tuple(dict.fromkeys([*tables, *self.cdc_messages.values()]))
+
+    @property
+    def dead_letter_topics(self) -> dict[TopicName, TopicName]:
+        """The dead-letter topic of every topic, whether it exists or not; empty if none is wanted."""
+        found = {topic: self.dead_letter_topic_of(topic) for topic in self.topics}
+        return {topic: letters for topic, letters in found.items() if letters is not None}
+
+    def dead_letter_topic_of(self, topic: TopicName) -> TopicName | None:
+        """Return where the dead letters of a topic go: `{topic}` stands for its name; None if they are not wanted."""
+        return TopicName(self.cdc_dead_letter_topic.replace("{topic}", topic)) or None
 
 
 def parse_tables(text: str) -> tuple[TableName, ...]:

@@ -13,10 +13,11 @@ from typing import Final
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from cdc.errors import BrokerError, Kind
-from cdc.kafka import GUARANTEES, Delivery, Refusals, broker_error, client_config, partitions_of
+from cdc.errors import BrokerError, Kind, RefusedError
+from cdc.kafka import GUARANTEES, Delivery, Rejections, broker_error, client_config, partitions_of
 from cdc.ledger import Span
 from cdc.records import Record, TopicName
+from cdc.refusals import Refusal
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -33,7 +34,15 @@ _QUEUE_KBYTES: Final = 1_048_576
 class KafkaSink:
     """Deliver records and acknowledge them to their spans."""
 
-    def __init__(self, bootstrap_servers: str, given: Mapping[str, str], *, linger_ms: float) -> None:
+    def __init__(
+        self,
+        bootstrap_servers: str,
+        given: Mapping[str, str],
+        *,
+        linger_ms: float,
+        sizes: Mapping[str, int] | None = None,
+        careful: bool = False,
+    ) -> None:
         """Create the producer; it connects in the background.
 
         Args:
@@ -41,11 +50,13 @@ class KafkaSink:
             given: librdkafka settings of the user.
             linger_ms: How long a record may wait for company. Under load batches fill by themselves, because at most
                 five requests are under way.
+            sizes: The producer's settings by what the topics take, see `cdc.sizes.producer_sizes`.
+            careful: Put one record into each batch, so that a refusal names it.
 
         Raises:
             BrokerError: The settings are not librdkafka's.
         """
-        self._refusals = Refusals()
+        self._rejections = Rejections()
         try:
             self._producer = Producer({
                 "linger.ms": linger_ms,
@@ -53,11 +64,14 @@ class KafkaSink:
                 "queue.buffering.max.messages": _QUEUE_RECORDS,
                 "queue.buffering.max.kbytes": _QUEUE_KBYTES,
                 **client_config(bootstrap_servers, given),
-                "error_cb": self._refusals.note,
+                "error_cb": self._rejections.note,
+                **(sizes or {}),
+                **({"batch.num.messages": 1} if careful else {}),
                 **GUARANTEES,
             })  # fmt: skip
         except KafkaException as error:
             raise BrokerError(Kind.SETTINGS, broker_error(error).args[0]) from error
+        self._careful = careful
         self._failure: BrokerError | None = None
         self._only_purged = False
         self._abandoned = False
@@ -70,7 +84,7 @@ class KafkaSink:
         Raises:
             BrokerError: Kafka cannot be reached, or a topic does not exist.
         """
-        return {topic: partitions_of(self._producer, topic, self._refusals) for topic in topics}
+        return {topic: partitions_of(self._producer, topic, self._rejections) for topic in topics}
 
     def send(self, record: Record, span: Span) -> None:
         """Queue a record; its span is acknowledged, from within `poll`, once every in-sync replica has it.
@@ -78,7 +92,9 @@ class KafkaSink:
         Raises:
             BrokerError: The record is refused, or an earlier one was.
         """
-        if span is not self._span:
+        if self._careful:
+            self._delivered = self._reporter(span, Refusal(record.topic, record.position, record.key))
+        elif span is not self._span:
             self._span, self._delivered = span, self._reporter(span)
         while True:
             try:
@@ -93,7 +109,12 @@ class KafkaSink:
             except BufferError:
                 self.poll(0.1)
             except KafkaException as error:
-                raise self._cause(broker_error(error)) from error
+                failure = broker_error(error)
+                if failure.kind is Kind.RECORD_TOO_LARGE:
+                    # Refused by the client itself, before it joined any batch.
+                    refusal = Refusal(record.topic, record.position, record.key)
+                    raise RefusedError(str(failure), refusal) from error
+                raise self._cause(failure) from error
             else:
                 return
 
@@ -119,22 +140,25 @@ class KafkaSink:
         self._take_reports(_LAST_REPORTS_S, lambda: len(self._producer) == 0)
         self._producer.close()
 
-    def _reporter(self, span: Span) -> Delivery:
+    def _reporter(self, span: Span, alone: Refusal | None = None) -> Delivery:
         acknowledge: Callable[[], None] = span.acknowledge
 
-        def delivered(error: KafkaError | None, _message: object) -> None:
+        def delivered(error: KafkaError | None, message: Message) -> None:
             if error is None:
                 acknowledge()
             else:
-                self._fail(error)
+                self._fail(error, alone or Refusal(TopicName(str(message.topic()))))
 
         return delivered
 
-    def _fail(self, error: KafkaError) -> None:
+    def _fail(self, error: KafkaError, refusal: Refusal) -> None:
         if self._abandoned:
             return
         if self._failure is None or self._only_purged:
-            self._failure, self._only_purged = broker_error(error), error.code() in _PURGED
+            failure = broker_error(error)
+            if failure.kind is Kind.RECORD_TOO_LARGE:
+                failure = RefusedError(str(failure), refusal)
+            self._failure, self._only_purged = failure, error.code() in _PURGED
 
     def _cause(self, failure: BrokerError) -> BrokerError:
         """Return the error of the record that failed by itself, not of those that went down with it.
@@ -154,5 +178,5 @@ class KafkaSink:
                 self._producer.poll(_REPORTS_POLL_S)
 
 
-def _ignore(_error: KafkaError | None, _message: Message | object) -> None:
+def _ignore(_error: KafkaError | None, _message: Message) -> None:
     """Stand in until the first span comes."""

@@ -20,12 +20,13 @@ from psycopg import Connection, sql
 
 from cdc.capture import Capture, TableName
 from cdc.catalog import Table
+from cdc.deadletters import announce
 from cdc.ledger import Ledger, Limits
 from cdc.lsn import Lsn, Position, format_lsn
 from cdc.observer import UNWATCHED, Observer
 from cdc.pgoutput.messages import Row
 from cdc.positions import partition_of
-from cdc.postgres import hand_out_texts, translated
+from cdc.postgres import hand_out_texts, keeps_any_bytes, translated
 from cdc.records import TopicName
 from cdc.relay import Sink
 
@@ -38,6 +39,8 @@ _WAIT_S: Final = 0.1
 _REPORT_S: Final = 10.0
 
 KeyTexts = tuple[str, ...]
+Place = tuple[TopicName, int]
+"""A topic and one of its partitions."""
 ReadRow = tuple[Row, tuple[bool, ...]]
 """A row, and for each boundary asked for whether the row lies beyond it."""
 
@@ -79,10 +82,19 @@ class SnapshotCopy:
         self._number = earlier.last.ordinal + 1 if earlier.last is not None and earlier.last.lsn == first.lsn else 0
         self.sent = self.skipped = 0
 
-    def boundaries(self, topic: TopicName, table: TableName) -> dict[int, KeyTexts]:
-        """Return the last key of the table that each partition holds, for the partitions that hold any."""
-        partitions = enumerate(self._earlier.covered.get(topic, ()))
-        return {number: key for number, tables in partitions if (key := tables.get(table))}
+    def boundaries(self, topic: TopicName, table: TableName) -> dict[Place, KeyTexts]:
+        """Return the last key of the table that each partition holds, for the partitions that hold any.
+
+        Those of the dead-letter topic are among them: a row that became a letter is looked for there.
+        """
+        letters = self._capture.letters_of(topic)
+        places = [
+            ((each, number), tables)
+            for each in (topic, letters)
+            if each is not None
+            for number, tables in enumerate(self._earlier.covered.get(each, ()))
+        ]
+        return {place: key for place, tables in places if (key := tables.get(table))}
 
     def copy(self, table: Table, topic: TopicName, rows: Iterable[ReadRow]) -> None:
         """Send the rows of one table that no earlier attempt delivered.
@@ -98,18 +110,23 @@ class SnapshotCopy:
         encoder = self._capture.encoder(table.relation, table.primary_key)
         index_of = {column.name: index for index, column in enumerate(table.columns)}
         order = [index_of[name] for name in table.order]
-        flag_of = {partition: flag for flag, partition in enumerate(self.boundaries(topic, table.name))}
-        partitions = len(self._earlier.covered.get(topic, ()))
+        flag_of = {place: flag for flag, place in enumerate(self.boundaries(topic, table.name))}
+        partitions = {each: len(tables) for each, tables in self._earlier.covered.items()}
         for row, beyond in rows:
             key = tuple(str(row[index]) for index in order)
-            record = self._capture.snapshot_record(encoder, table.name, row, self._consistent_point, self._number, key)
-            flag = flag_of.get(partition_of(record.key, partitions)) if flag_of else None
-            if (flag is not None and not beyond[flag]) or (topic, record.key) in self._earlier.inserted:
+            place = (table.name, row, self._consistent_point, self._number, key)
+            records = self._capture.snapshot_records(encoder, *place)
+            record = records[0]
+            count = partitions.get(record.topic, 0) if flag_of else 0
+            flag = flag_of.get((record.topic, partition_of(record.key, count))) if count else None
+            if (flag is not None and not beyond[flag]) or (record.topic, record.key) in self._earlier.inserted:
                 self.skipped += 1
                 continue
             self.sent += 1
             self._number += 1
-            self._sink.send(record, self._ledger.add(record))
+            for each in records:
+                announce(each, self._observer.buried)
+                self._sink.send(each, self._ledger.add(each))
             if self.sent % 64 == 0:
                 self._sink.poll(0)
                 self._settle()
@@ -185,8 +202,13 @@ def read_rows(connection: Connection[Any], table: Table, boundaries: Sequence[Ke
     with translated(), connection.cursor("cdc_snapshot") as cursor:
         hand_out_texts(cursor)
         cursor.execute(query)
+        raw = keeps_any_bytes(connection)
+        if raw:
+            connection.execute("SET LOCAL client_encoding = 'SQL_ASCII'")
         while rows := cursor.fetchmany(count):
             for row in rows:
                 yield row[:width], tuple(flag == "t" for flag in row[width:])
             size = sum(len(value) for row in rows for value in row if value is not None)
             count = max(1, min(_FETCH_ROWS, _FETCH_BYTES * len(rows) // max(1, size)))
+        if raw:
+            connection.execute("SET LOCAL client_encoding = 'UTF8'")

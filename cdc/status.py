@@ -1,11 +1,13 @@
 """Owns what can be said of replication from outside, engine or no engine: slot, WAL, topics. Reads only."""
 
+from collections import Counter
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from cdc.catalog import read_server
 from cdc.errors import CdcError
+from cdc.letterbox import LOOK_S, letters_of
 from cdc.lsn import format_lsn
 from cdc.postgres import connect
 from cdc.readback import Search, count_partitions, read_tails
@@ -34,6 +36,8 @@ class TopicStatus:
     name: str
     partitions: int
     last_position: str | None
+    dead_letters: int | None = None
+    """How many of its records wait in the dead-letter topic; None when it could not be read to its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +90,14 @@ def _topics(settings: Settings, source: bytes | None) -> tuple[TopicStatus, ...]
     if source is None:
         # Whose records ours are is known by the server's identity only.
         return tuple(TopicStatus(topic, count, None) for topic, count in partitions.items())
+    found = letters_of(settings, seconds=LOOK_S)
+    waiting = Counter(letter.topic for letter in found.waiting if letter.source == source)
     tails = read_tails(bootstrap, config, partitions, Search(source), lambda: None, settled=False)
     last = {
         topic: max((tail.position for tail in ends if tail.position is not None), default=None)
         for topic, ends in tails.items()
     }
-    return tuple(TopicStatus(topic, count, describe(last[topic])) for topic, count in partitions.items())
+    return tuple(
+        TopicStatus(topic, count, describe(last[topic]), waiting[topic] if found.complete else None)
+        for topic, count in partitions.items()
+    )

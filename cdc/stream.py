@@ -19,7 +19,7 @@ from cdc.errors import DatabaseError, Kind
 from cdc.lsn import Lsn, parse_lsn
 from cdc.pgoutput.frames import FrameReader, encode_status
 from cdc.pgoutput.messages import WireEvent
-from cdc.postgres import connect, kind_of, translated
+from cdc.postgres import connect, keeps_any_bytes, kind_of, translated
 
 _BATCH_EVENTS: Final = 1024
 _BATCH_BYTES: Final = 1024 * 1024
@@ -100,8 +100,11 @@ class ReplicationConnection:
             sql.SQL(", streaming 'on'" if streaming else ""),
         )
         pgconn = self._connection.pgconn
+        start = command.as_bytes(self._connection)
         with translated():
-            result = pgconn.exec_(command.as_bytes(self._connection))
+            if keeps_any_bytes(self._connection):
+                self._connection.execute("SET client_encoding = 'SQL_ASCII'")
+            result = pgconn.exec_(start)
         if result.status != pq.ExecStatus.COPY_BOTH:
             raise _failed(result)
         return ReplicationStream(pgconn, deadline=deadline, ask_after=ask_after, streaming=streaming)

@@ -1,7 +1,7 @@
-"""Owns `headwater cdc …`: an engine in the foreground, and the questions an operator asks about replication.
+"""Owns `headwater cdc …`: an engine in the foreground, and what an operator asks and does about replication.
 
 They mean the installation that the engine's own variables name (`DATABASE_URL`, `KAFKA_BOOTSTRAP_SERVERS`, …) and,
-where those are not set, the local stack. The questions change nothing and do not need the engine to run.
+where those are not set, the local stack. All but `run` and `replay` change nothing, and none needs an engine to run.
 """
 
 import json
@@ -17,10 +17,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from cdc.doctor import Diagnosis, Severity, diagnose
+from cdc.replay import Choice
 from cdc.run import run as run_engine
 from cdc.settings import Settings
 from cdc.shutdown import Shutdown
 from cdc.status import Status, read_status
+from stack import cdc_replay
 from stack.errors import StackError
 from stack.local import current_stack
 from stack.terminal import AsJson, page
@@ -75,6 +77,25 @@ def status(*, as_json: AsJson = False) -> None:
         typer.echo(json.dumps({"engine": engine, **report.as_dict()}))
     else:
         _show_status(engine, report)
+
+
+@app.command()
+def replay(  # one option each
+    *,
+    dead_letters: cdc_replay.DeadLetters = False,
+    position: cdc_replay.Positions = None,
+    everything: cdc_replay.All = False,
+    dry_run: cdc_replay.DryRun = False,
+    again: cdc_replay.Again = False,
+    superseded: cdc_replay.Superseded = False,
+    as_json: AsJson = False,
+) -> None:
+    """List dead letters, or send them again to their topics, marked by the header cdc.replay."""
+    if not dead_letters:
+        raise StackError("Say what to replay from.", "headwater cdc replay --dead-letters")
+    settings, _ = _installation()
+    choice = Choice(again=again, superseded=superseded)
+    cdc_replay.replay(settings, position, everything=everything, dry_run=dry_run, choice=choice, as_json=as_json)
 
 
 def _installation() -> tuple[Settings, str | None]:
@@ -158,7 +179,13 @@ def _show_status(engine: dict[str, Any], report: Status) -> None:
         ("lag", f"{text(slot.lag_bytes, ' bytes')}, {text(engine['lag_seconds'], ' s')}"),
         ("retained WAL", text(slot.retained_wal_bytes, " bytes")),
         ("in flight", text(engine["in_flight"])),
-        *((f"topic {topic.name}", f"last position {text(topic.last_position)}") for topic in report.topics),
+        *(
+            (
+                f"topic {topic.name}",
+                f"last position {text(topic.last_position)}, dead letters {text(topic.dead_letters)}",
+            )
+            for topic in report.topics
+        ),
         *(("problem", text(problem)) for problem in report.problems),
     ):
         table.add_row(escape(name), value)

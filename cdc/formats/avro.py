@@ -88,7 +88,7 @@ class AvroTable:
             schemaless_writer(buffer, schema, fields)
         except (ValueError, TypeError, OverflowError) as error:
             # The library's text holds the value, which is nobody's business in a log.
-            raise CdcError(Kind.PROTOCOL, f"row of {self._name}: a value does not fit its Avro type") from error
+            raise CdcError(Kind.UNENCODABLE, f"row of {self._name}: a value does not fit its Avro type") from error
         return buffer.getvalue()
 
 

@@ -51,16 +51,20 @@ class DebeziumTable(FlatTable):
         if origin is not self._origin or self._written is None or not isinstance(origin, Begin):
             # The changes of a transaction share all that is said of their source.
             self._origin, self._written = origin, orjson.Fragment(self._describe(origin, now_ms))
-        return orjson.dumps({
-            "before": self._fields(before),
-            "after": None if operation in (DELETE, TRUNCATE) else self._fields(after),
-            "source": self._written,
-            "transaction": None,
-            "op": operation,
-            "ts_ms": now_ms,
-            "ts_us": now_ms * 1_000,
-            "ts_ns": now_ms * 1_000_000,
-        })  # fmt: skip
+        old, new = self._fields(before), None if operation in (DELETE, TRUNCATE) else self._fields(after)
+        try:
+            return orjson.dumps({
+                "before": old,
+                "after": new,
+                "source": self._written,
+                "transaction": None,
+                "op": operation,
+                "ts_ms": now_ms,
+                "ts_us": now_ms * 1_000,
+                "ts_ns": now_ms * 1_000_000,
+            })  # fmt: skip
+        except orjson.JSONEncodeError as error:
+            raise self.unwritable([*(old or {}).items(), *(new or {}).items()]) from error
 
     def moved_from(self, old_key: bytes) -> tuple[tuple[str, bytes], ...]:
         """Return the header that a row's creation under a new key carries."""

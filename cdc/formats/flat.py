@@ -5,10 +5,12 @@
 - A column that the server left out is missing; a null one is null (CD-50).
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 import orjson
 
+from cdc.errors import CdcError, Kind
 from cdc.formats.protocol import DELETE, Origin, TableFormat, TableShape, Values
 from cdc.pgoutput.messages import UNCHANGED
 
@@ -22,12 +24,13 @@ class FlatTable:
         """Prepare the columns once, so that a row costs only what it needs."""
         relation = shape.relation
         self._table = relation.name
+        self._whole_name = f"{relation.schema}.{relation.name}"
         names = [column.name for column in relation.columns]
         # A column of such a name would be overwritten, as it always was: what readers route by is the engine's.
         self._names = (*names, "__deleted", "__op", "__table", "__ts_ms")
         self._nulls = [None] * len(names)
         self._key = [(names[index], index) for index in shape.key]
-        self._truncation_key = orjson.dumps({_TRUNCATED: f"{relation.schema}.{relation.name}"})
+        self._truncation_key = orjson.dumps({_TRUNCATED: self._whole_name})
         found = [
             (index, shape.types.converter(column.type_oid, column.type_modifier))
             for index, column in enumerate(relation.columns)
@@ -36,11 +39,14 @@ class FlatTable:
 
     def key(self, values: Values) -> bytes:
         """Encode the key columns as an object (CD-47)."""
-        if len(self._key) == 1:
-            # Nearly every key, and half the time of the general way.
-            name, index = self._key[0]
-            return orjson.dumps({name: values[index]})
-        return orjson.dumps({name: values[index] for name, index in self._key})
+        try:
+            if len(self._key) == 1:
+                # Nearly every key, and half the time of the general way.
+                name, index = self._key[0]
+                return orjson.dumps({name: values[index]})
+            return orjson.dumps({name: values[index] for name, index in self._key})
+        except orjson.JSONEncodeError as error:
+            raise self.unwritable((name, values[index]) for name, index in self._key) from error
 
     def value(
         self,
@@ -56,7 +62,15 @@ class FlatTable:
         fields = dict(zip(self._names, (*values, deleted, operation, self._table, now_ms), strict=True))
         if UNCHANGED in values:
             fields = {name: value for name, value in fields.items() if value is not UNCHANGED}
-        return orjson.dumps(fields)
+        try:
+            return orjson.dumps(fields)
+        except orjson.JSONEncodeError as error:
+            raise self.unwritable(fields.items()) from error
+
+    def unwritable(self, fields: Iterable[tuple[str, object]]) -> CdcError:
+        """Return the error of a row that no JSON document can hold: the columns at fault, not what is in them."""
+        named = ", ".join(f"column {name}" for name, value in fields if not _writable(value))
+        return CdcError(Kind.UNENCODABLE, f"row of {self._whole_name}: {named} cannot be written as JSON")
 
     def truncation_key(self) -> bytes:
         """Encode an object that names the table; several tables may share a topic."""
@@ -69,6 +83,14 @@ class FlatTable:
     def moved_to(self, new_key: bytes) -> tuple[tuple[str, bytes], ...]:  # noqa: ARG002  # the protocol's
         """Return no header."""
         return ()
+
+
+def _writable(value: object) -> bool:
+    try:
+        orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        return False
+    return True
 
 
 class FlatFormat:

@@ -55,8 +55,8 @@ def decode(data: bytes | memoryview, offset: int = 0) -> Message | Control:
     """Return the message that `data` holds from `offset` to its end.
 
     Raises:
-        ProtocolError: The bytes are no message, end too early or too late, or hold text that is not
-            UTF-8. The engine asks the server for UTF-8, so the last is a fault of the stream, not of the data.
+        ProtocolError: The bytes are no message, end too early or too late, or hold a name that is not
+            UTF-8. A value that is not UTF-8 is a fault of the row alone, see `_row`.
     """
     if offset >= len(data):
         raise ProtocolError("empty message", offset)
@@ -68,7 +68,7 @@ def decode(data: bytes | memoryview, offset: int = 0) -> Message | Control:
     except (struct.error, IndexError) as error:
         raise ProtocolError(f"message {chr(data[offset])} is cut off", len(data)) from error
     except UnicodeDecodeError as error:
-        raise ProtocolError("text is not UTF-8", offset) from error
+        raise ProtocolError("a name is not UTF-8", offset) from error
     if end != len(data):
         raise ProtocolError(f"message {chr(data[offset])} has {len(data) - end} bytes too many", end)
     return message
@@ -86,7 +86,9 @@ def _row(data: bytes | memoryview, at: int) -> tuple[Row, int]:
             start, at = at + 4, at + 4 + length
             if length < 0 or at > len(data):
                 raise ProtocolError(f"column of {length} bytes does not fit its message", start - 4)
-            values.append(str(data[start:at], "utf-8"))
+            # A database in SQL_ASCII sends whatever was stored. One such value is that row's trouble, not the stream's:
+            # its bytes travel on as lone surrogates, which no record can hold and the encoder turns back into bytes.
+            values.append(str(data[start:at], "utf-8", "surrogateescape"))
         elif kind == _NULL:
             values.append(None)
         elif kind == _UNCHANGED:

@@ -284,11 +284,18 @@ def server(request: pytest.FixtureRequest, stack_settings: Any) -> Iterator[Serv
 
 
 @pytest.fixture
-def database(server: Server) -> Iterator[Database]:
+def encoding() -> str:
+    """The encoding of the test's database; a module of tests may give another."""
+    return "UTF8"
+
+
+@pytest.fixture
+def database(server: Server, encoding: str) -> Iterator[Database]:
     """A fresh database with the shipped tables and publication; its slots go with it."""
     name = f"cdc_{uuid4().hex[:12]}"
     with psycopg.connect(server.dsn("postgres"), autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        how = " ENCODING {} LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0" if encoding != "UTF8" else ""
+        admin.execute(sql.SQL(f"CREATE DATABASE {{}}{how}").format(sql.Identifier(name), sql.Literal(encoding)))
     with psycopg.connect(server.dsn(name), autocommit=True) as connection:
         connection.execute(schemas.postgres_sql().encode())
         yield Database(server.dsn(name), connection)

@@ -55,12 +55,12 @@ def test_a_sound_installation_has_no_error_before_while_and_after_the_engine_run
     """Before it the slot is missing, after it unread: warnings, with the WAL it holds back."""
     code, document = ask("doctor")
     assert (code, document["ok"]) == (0, True)
-    assert findings(document, "warning").keys() == {"slot_lost", "wal_budget"}
+    assert findings(document, "warning").keys() == {"dead_letter_topic", "slot_lost", "wal_budget"}
     engine = launch()
     engine.wait_for("streaming")
     code, document = ask("doctor")
     assert code == 0
-    assert findings(document, "warning").keys() == {"wal_budget"}
+    assert findings(document, "warning").keys() == {"dead_letter_topic", "wal_budget"}
     assert engine.stop() == 0
     database.insert("a")
     code, document = ask("doctor")
@@ -179,7 +179,7 @@ def test_status_follows_the_engine(database, topic, launch, ask: Ask, slot, wait
         port = str(probe.getsockname()[1])
     _, before = ask("status", CDC_HTTP_PORT=port)
     assert (before["slot"]["state"], before["engine"]["state"]) == ("missing", "down")
-    assert before["topics"] == [{"name": topic.name, "partitions": 6, "last_position": None}]
+    assert before["topics"] == [{"name": topic.name, "partitions": 6, "last_position": None, "dead_letters": 0}]
     engine = launch(CDC_HTTP_PORT=port)
     engine.wait_for("streaming")
     database.insert("a", "b")

@@ -138,10 +138,15 @@ def test_the_error_names_the_byte_at_fault(data: bytes, offset: int) -> None:
     assert f"at byte {offset}" in str(caught.value)
 
 
-def test_text_that_is_not_utf8_is_a_protocol_error() -> None:
+def test_a_name_that_is_not_utf8_is_a_protocol_error() -> None:
     """The engine asked for UTF-8; anything else is a fault of the stream."""
     with pytest.raises(ProtocolError, match="UTF-8"):
-        decode(b"I\0\0\0\1N\0\1t\0\0\0\1\xff")
+        decode(b"Y\0\0\0\1\xff\0name\0")
+
+
+def test_a_value_that_is_not_utf8_is_its_rows_trouble_alone() -> None:
+    """A database in SQL_ASCII sends what was stored; the bytes travel on, for the row's dead letter."""
+    assert decode(b"I\0\0\0\1N\0\1t\0\0\0\1\xff") == Insert(1, ("\udcff",))
 
 
 def test_the_empty_schema_is_the_catalogue() -> None:
