@@ -15,6 +15,7 @@ from psycopg import Connection, sql
 from cdc import preflight
 from cdc.catalog import Server, missing_tables, read_server, read_tables, unreadable_tables
 from cdc.errors import CdcError, Kind
+from cdc.formats.choice import registry_level
 from cdc.lsn import Position
 from cdc.policy import Stop, decide
 from cdc.postgres import connect
@@ -27,6 +28,7 @@ from cdc.slot import Retention, drop_sql, free_slots, publication_exists, read_r
 _REACH = {
     Kind.DATABASE_UNREACHABLE: "Start PostgreSQL, or correct host and port of DATABASE_URL.",
     Kind.BROKER_UNREACHABLE: "Start Kafka, or correct KAFKA_BOOTSTRAP_SERVERS.",
+    Kind.REGISTRY_UNREACHABLE: "Start the schema registry, or correct CDC_SCHEMA_REGISTRY_URL.",
 }
 
 
@@ -76,6 +78,7 @@ def diagnose(settings: Settings) -> tuple[Diagnosis, ...]:
             found += _database(settings, connection, partitions)
     except CdcError as error:
         found.append(_failed(error))
+    found += _registry(settings)
     return tuple(sorted(found, key=lambda each: each.severity is not Severity.ERROR))
 
 
@@ -187,6 +190,21 @@ def _database(
     retention = read_retention(connection, name)
     snapshot = read_retention(connection, snapshot_name(name))
     yield from examine(Examination(server, name, retention, snapshot, free_slots(connection), held))
+
+
+def _registry(settings: Settings) -> Iterator[Diagnosis]:
+    try:
+        level = registry_level(settings)
+    except CdcError as error:
+        yield _failed(error)
+        return
+    if level == "NONE":
+        yield Diagnosis(
+            Severity.WARNING,
+            Kind.SCHEMA_INCOMPATIBLE,
+            "the schema registry checks no compatibility unless a subject asks for it",
+            'Let it ask by default: PUT /config {"compatibility": "BACKWARD"}; a table may change its types unnoticed.',
+        )
 
 
 def _failed(error: CdcError, before: str = "") -> Diagnosis:
