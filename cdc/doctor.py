@@ -16,6 +16,7 @@ from psycopg import Connection, sql
 from cdc import preflight
 from cdc.catalog import Server, missing_tables, read_server, read_tables, unreadable_tables
 from cdc.errors import CdcError, Kind
+from cdc.formats.choice import registry_level
 from cdc.letterbox import LOOK_S, letters_of
 from cdc.lsn import Position
 from cdc.policy import Stop, decide
@@ -30,6 +31,7 @@ from cdc.topics import read_sizes
 _REACH = {
     Kind.DATABASE_UNREACHABLE: "Start PostgreSQL, or correct host and port of DATABASE_URL.",
     Kind.BROKER_UNREACHABLE: "Start Kafka, or correct KAFKA_BOOTSTRAP_SERVERS.",
+    Kind.REGISTRY_UNREACHABLE: "Start the schema registry, or correct CDC_SCHEMA_REGISTRY_URL.",
 }
 
 
@@ -79,6 +81,7 @@ def diagnose(settings: Settings) -> tuple[Diagnosis, ...]:
             found += _database(settings, connection, partitions)
     except CdcError as error:
         found.append(_failed(error))
+    found += _registry(settings)
     return tuple(sorted(found, key=lambda each: each.severity is not Severity.ERROR))
 
 
@@ -213,6 +216,21 @@ def _database(
     retention = read_retention(connection, name)
     snapshot = read_retention(connection, snapshot_name(name))
     yield from examine(Examination(server, name, retention, snapshot, free_slots(connection), held))
+
+
+def _registry(settings: Settings) -> Iterator[Diagnosis]:
+    try:
+        level = registry_level(settings)
+    except CdcError as error:
+        yield _failed(error)
+        return
+    if level == "NONE":
+        yield Diagnosis(
+            Severity.WARNING,
+            Kind.SCHEMA_INCOMPATIBLE,
+            "the schema registry checks no compatibility unless a subject asks for it",
+            'Let it ask by default: PUT /config {"compatibility": "BACKWARD"}; a table may change its types unnoticed.',
+        )
 
 
 def _failed(error: CdcError, before: str = "") -> Diagnosis:

@@ -5,7 +5,8 @@ A schema is used only when the registry has it, or has found it compatible by th
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -42,6 +43,16 @@ class IncompatibleSchemaError(RegistryError):
         self.columns = columns
 
 
+@contextmanager
+def _reaching() -> Iterator[None]:
+    """Name what hinders a request on its way; the address, which may hold a password, is left out."""
+    try:
+        yield
+    except (httpx.TransportError, OSError) as error:
+        message = f"the schema registry does not answer ({type(error).__name__})"
+        raise RegistryError(Kind.REGISTRY_UNREACHABLE, message) from error
+
+
 class Registry:
     """Give schemas their ids; each is asked for once."""
 
@@ -61,14 +72,22 @@ class Registry:
         text = json.dumps(schema)
         if (known := self._ids.get((subject, text))) is not None:
             return known
-        try:
-            with self._client() as client:
-                found = self._admit(client, subject, text)
-        except (httpx.TransportError, OSError) as error:
-            message = f"the schema registry does not answer ({type(error).__name__})"
-            raise RegistryError(Kind.REGISTRY_UNREACHABLE, message) from error
+        with _reaching(), self._client() as client:
+            found = self._admit(client, subject, text)
         self._ids[subject, text] = found
         return found
+
+    def compatibility(self) -> str:
+        """Return the rule for subjects without one of their own, such as `BACKWARD` or `NONE`.
+
+        Raises:
+            RegistryError: The registry cannot be reached, or refuses.
+        """
+        with _reaching(), self._client() as client:
+            answer = self._ask(client, "GET", "/config")
+        if answer is None:
+            raise RegistryError(Kind.REGISTRY, "there is no schema registry under this URL")
+        return str(answer.get("compatibilityLevel", "NONE"))
 
     def _client(self) -> httpx.Client:
         given = self._given

@@ -1,10 +1,15 @@
 """Owns the choice of the format that the settings ask for. What only one format needs is imported only for it."""
 
+from typing import TYPE_CHECKING
+
 from cdc.emission import FormatName
 from cdc.formats.debezium import DebeziumFormat
 from cdc.formats.flat import FLAT
 from cdc.formats.protocol import Format
 from cdc.settings import Settings
+
+if TYPE_CHECKING:
+    from cdc.registry import Registry
 
 
 class Formats:
@@ -22,11 +27,27 @@ class Formats:
         return self._avro or FLAT
 
 
+def registry_level(settings: Settings) -> str | None:
+    """Return the compatibility that the schema registry asks for by default; None where no registry is used.
+
+    Raises:
+        RegistryError: The registry cannot be reached, or refuses.
+    """
+    if settings.cdc_format is not FormatName.AVRO:
+        return None
+    return _registry(settings).compatibility()
+
+
 def _avro(settings: Settings) -> Format:
-    # Only who asks for Avro pays for its libraries, some 15 MB of memory.
+    # Only who asks for Avro pays for its libraries, in memory and in time to start.
     from cdc.formats.avro import AvroFormat  # noqa: PLC0415
-    from cdc.registry import Registry  # noqa: PLC0415
+
+    return AvroFormat(_registry(settings))
+
+
+def _registry(settings: Settings) -> "Registry":
+    from cdc.registry import Registry  # noqa: PLC0415  # as above
 
     url = settings.cdc_schema_registry_url
-    assert url is not None
-    return AvroFormat(Registry(url.get_secret_value(), settings.cdc_schema_registry_config))
+    assert url is not None, "the settings have been checked"
+    return Registry(url.get_secret_value(), settings.cdc_schema_registry_config)

@@ -9,7 +9,10 @@ import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from cdc.doctor import diagnose
+from cdc.errors import Kind
 from cdc.lsn import Position
+from cdc.settings import Settings
 
 EMIT = "SELECT pg_logical_emit_message(%s, %s, %s)"
 
@@ -157,10 +160,19 @@ def test_an_emitted_truncation_is_in_every_partition_once(
     assert engine.stop() == 0
 
 
-def test_doctor_and_engine_name_a_missing_topic_of_messages(database: Any, launch: Callable[..., Any]) -> None:
+def test_doctor_and_engine_name_a_missing_topic_of_messages(
+    database: Any, topic: Any, launch: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where messages are to go must be there before anything is read."""
-    engine = launch(CDC_MESSAGES=f"outbox=missing-{uuid4().hex}")
+    missing = f"missing-{uuid4().hex}"
+    engine = launch(CDC_MESSAGES=f"outbox={missing}")
     assert engine.exit_code() == 1
     (stopped,) = engine.events("stopped_by_error")
     assert stopped["kind"] == "topic"
     assert "CDC_MESSAGES" in stopped["remedy"]
+    given = {"DATABASE_URL": database.url, "KAFKA_BOOTSTRAP_SERVERS": topic.bootstrap, "CDC_TOPIC": topic.name}
+    for name, value in {**given, "CDC_MESSAGES": f"outbox={missing}"}.items():
+        monkeypatch.setenv(name, value)
+    (found,) = [each for each in diagnose(Settings()) if each.kind is Kind.TOPIC]
+    assert missing in found.found
+    assert "CDC_MESSAGES" in found.remedy

@@ -13,8 +13,10 @@ import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 from pydantic import SecretStr
 
+from cdc.doctor import Severity, diagnose
 from cdc.errors import Kind
 from cdc.registry import IncompatibleSchemaError, Registry, RegistryError
+from cdc.settings import Settings
 
 
 def schema_of(*fields: tuple[str, Any]) -> dict[str, Any]:
@@ -175,6 +177,29 @@ def test_names_of_topics_are_no_paths(registry: Any) -> None:
     subject = f"a b/../{uuid4().hex}?x-value"
     number = Registry(registry.url, {}).schema_id(subject, schema_of(("id", "string")))
     assert json.loads(registry.get(f"/schemas/ids/{number}")["schema"])["name"] == "Value"
+
+
+def test_doctor_asks_the_registry(
+    database: Any, topic: Any, registry: Any, new_registry: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is away is an error, one that checks nothing a warning, a strict one is no finding."""
+
+    def found(url: str) -> dict[Kind, Severity]:
+        given = {"CDC_FORMAT": "avro", "CDC_SCHEMA_REGISTRY_URL": url, "CDC_TOPIC": topic.name}
+        given |= {"DATABASE_URL": database.url, "KAFKA_BOOTSTRAP_SERVERS": topic.bootstrap}
+        for name, value in given.items():
+            monkeypatch.setenv(name, value)
+        kinds = {Kind.REGISTRY_UNREACHABLE, Kind.REGISTRY, Kind.SCHEMA_INCOMPATIBLE}
+        return {each.kind: each.severity for each in diagnose(Settings()) if each.kind in kinds}
+
+    assert found(registry.url) == {}
+    assert found(new_registry().url) == {Kind.REGISTRY_UNREACHABLE: Severity.ERROR}
+    assert found(f"{registry.url}/nothing") == {Kind.REGISTRY: Severity.ERROR}
+    registry.put("/config", {"compatibility": "NONE"})
+    try:
+        assert found(registry.url) == {Kind.SCHEMA_INCOMPATIBLE: Severity.WARNING}
+    finally:
+        registry.put("/config", {"compatibility": "BACKWARD"})
 
 
 class Gate(BaseHTTPRequestHandler):
