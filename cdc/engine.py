@@ -24,6 +24,7 @@ from cdc.postgres import connect
 from cdc.relay import Relay
 from cdc.session import Session, Tails, describe, furthest
 from cdc.settings import Settings
+from cdc.shelf import KafkaShelf
 from cdc.shutdown import Shutdown, StopRequested
 from cdc.sink import KafkaSink
 from cdc.slot import create_publication, publication_exists, read_slot
@@ -68,9 +69,10 @@ class Engine:
         self._observer.entered(Phase.OPENING)
         settings = self._settings
         sink = KafkaSink(settings.kafka_bootstrap_servers, settings.cdc_kafka_config, linger_ms=settings.cdc_linger_ms)
+        shelf = KafkaShelf.of(settings)
         try:
             with self._shutdown.interruptible():
-                session = self._open(sink)
+                session = self._open(sink, shelf)
                 connection = ReplicationConnection(session.url)
             with connection:
                 with self._shutdown.interruptible():
@@ -83,8 +85,10 @@ class Engine:
             _log.info("stopped", transactions=relay.transactions, records=relay.records)
         finally:
             sink.abandon()
+            if shelf is not None:
+                shelf.close()
 
-    def _open(self, sink: KafkaSink) -> Session:
+    def _open(self, sink: KafkaSink, shelf: KafkaShelf | None) -> Session:
         """Check the installation, and create what is the engine's to create: publication, slot, snapshot."""
         settings = self._settings
         with closing(connect(settings.database_url.get_secret_value())) as control:
@@ -100,8 +104,10 @@ class Engine:
                 partitions=sink.partitions(topics),
                 types=read_types(control),
                 observer=self._observer,
+                shelf=shelf,
             )
-            if read_slot(control, settings.slot_name) is None:
+            slot = read_slot(control, settings.slot_name)
+            if slot is None or not bootstrap.is_ours(session, control, slot):
                 bootstrap.create_slot(session)
             bootstrap.drop_leftover(session, control)
         return session
@@ -113,7 +119,7 @@ class Engine:
         if not missing and not publication_exists(control, publication):
             _create_publication(control, publication, wanted)
         published = read_tables(control, publication)
-        slot = read_slot(control, settings.slot_name)
+        slot = bootstrap.without_lost(settings, control, server, read_slot(control, settings.slot_name))
         existing = frozenset(wanted) - missing
         findings = preflight.check(preflight.Installation(server, publication, published, wanted, existing, slot))
         if any(finding.stops for finding in findings):
@@ -137,11 +143,13 @@ class Engine:
             slot = read_slot(control, slot_name)
             if slot is None or slot.confirmed is None:
                 raise DatabaseError(Kind.CONNECTION_LOST, f"the slot {slot_name} went away")
-            tails = session.read_tails(session.keep_alive(stream, slot.confirmed))
+            waiting = session.keep_alive(stream, slot.confirmed)
+            session.judge(slot.confirmed, waiting)
+            tails = session.read_tails(waiting)
             _refuse_rewound(read_server(control), tails)
         confirmed, held = format_lsn(slot.confirmed), describe(furthest(tails))
         _log.info("streaming", slot=slot_name, confirmed_lsn=confirmed, held=held, tables=len(session.tables))
-        return stream, session.relay(stream, session.capture(), slot.confirmed, tails)
+        return stream, session.relay(stream, session.capture(), slot.confirmed, tails, session.keeper(slot.confirmed))
 
     def _before_pause(self, state: RetryCallState) -> None:
         self._observer.entered(Phase.RETRYING)

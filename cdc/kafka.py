@@ -48,6 +48,7 @@ _KINDS: Final[Mapping[int, Kind]] = {
     KafkaError.TOPIC_EXCEPTION: Kind.TOPIC,
     KafkaError.TOPIC_AUTHORIZATION_FAILED: Kind.TOPIC_RIGHT,
     KafkaError.CLUSTER_AUTHORIZATION_FAILED: Kind.TOPIC_RIGHT,
+    KafkaError.GROUP_AUTHORIZATION_FAILED: Kind.GROUP_RIGHT,
     KafkaError.SASL_AUTHENTICATION_FAILED: Kind.BROKER_CREDENTIALS,
     KafkaError._AUTHENTICATION: Kind.BROKER_CREDENTIALS,  # noqa: SLF001  # likewise
     KafkaError._INVALID_ARG: Kind.SETTINGS,  # noqa: SLF001  # likewise
@@ -74,11 +75,15 @@ def client_config(bootstrap_servers: str, given: Mapping[str, str]) -> ClientCon
     }
 
 
+def shared_settings(given: Mapping[str, str]) -> dict[str, str]:
+    """Return those of the user's settings that concern any client, not the producer alone."""
+    return {name: value for name, value in given.items() if name.startswith(_SHARED)}
+
+
 def reader_config(bootstrap_servers: str, given: Mapping[str, str]) -> ClientConfig:
     """Return the settings of a reader that joins no group and stores no offset."""
-    shared = {name: value for name, value in given.items() if name.startswith(_SHARED)}
     return {
-        **client_config(bootstrap_servers, shared),
+        **client_config(bootstrap_servers, shared_settings(given)),
         "group.id": "headwater-cdc-positions",
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,

@@ -62,8 +62,17 @@ _DECISIONS: Final[Mapping[Kind, Decision]] = {
         "CDC_SNAPSHOT_MODE=when_needed takes a new snapshot: rows come again as `r`, deletions since are not seen."
     ),
     Kind.SLOT_INVALIDATED: Stop(
-        "The server removed WAL the slot still needed (max_slot_wal_keep_size). Drop the slot, and start with "
-        "CDC_SNAPSHOT_MODE=when_needed for a new snapshot."
+        "The server removed WAL the slot still needed (max_slot_wal_keep_size). CDC_SNAPSHOT_MODE=when_needed drops "
+        "the slot and takes a new snapshot: rows come again as `r`, deletions since are not seen."
+    ),
+    Kind.SLOT_RECREATED: Stop(
+        "CDC_SNAPSHOT_MODE=when_needed drops the slot and takes a new snapshot: rows come again as `r`, deletions "
+        "since are not seen. CDC_ACCEPT_GAP with the LSN in the message goes on without what is missing."
+    ),
+    Kind.SOURCE_CHANGED: Stop(
+        "Correct DATABASE_URL, SLOT_NAME or CDC_TOPIC, so that each topic has one source. If the database was moved or "
+        "upgraded with its slot and nothing was written meanwhile, CDC_ACCEPT_GAP with the LSN in the message goes on; "
+        "otherwise use a new topic, or another CDC_BOOKMARK_GROUP for a second source in one topic."
     ),
     Kind.WAL_BUDGET: Stop("Set max_slot_wal_keep_size well above the WAL of the longest absence of the engine."),
     Kind.HISTORY_REWOUND: Stop(
@@ -72,6 +81,10 @@ _DECISIONS: Final[Mapping[Kind, Decision]] = {
     ),
     Kind.TOPIC: Stop("Create the topic of CDC_TOPIC before the engine starts."),
     Kind.TOPIC_RIGHT: Stop("Allow the Kafka user to describe, read and write the topic, and idempotent writes."),
+    Kind.GROUP_RIGHT: Stop(
+        "Allow the Kafka user to read the consumer group of CDC_BOOKMARK_GROUP, in which the engine remembers its "
+        "slot, or set it to nothing: then a slot that somebody drops and creates again is not noticed."
+    ),
     Kind.BROKER_CREDENTIALS: Stop("Check the security and SASL settings in CDC_KAFKA_CONFIG."),
     Kind.RECORD_TOO_LARGE: Stop(
         "Raise max.message.bytes of the topic, and message.max.bytes in CDC_KAFKA_CONFIG, above the size of the row; "

@@ -16,6 +16,7 @@ from typing import Final, Protocol
 
 import structlog
 
+from cdc.bookmark import UNKEPT, Keeper
 from cdc.capture import Capture
 from cdc.ledger import Ledger, Limits, Span
 from cdc.lsn import LARGEST_LSN, Lsn, format_lsn
@@ -82,6 +83,7 @@ class Relay:
         limits: Limits | None = None,
         pace: Pace | None = None,
         observer: Observer = UNWATCHED,
+        bookmark: Keeper = UNKEPT,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Start at the LSN that the slot has confirmed, with what the topics already hold."""
@@ -91,6 +93,8 @@ class Relay:
         self._ledger = Ledger(confirmed, limits or Limits())
         self._pace = pace or Pace()
         self._observer = observer
+        self._bookmark = bookmark
+        self._owed: Lsn | None = None
         self._clock = clock
         self._floors: Floors | None = floors
         self._open = False
@@ -158,6 +162,9 @@ class Relay:
         self._ledger.settle()
         self._tell()
         self._confirm()
+        while self._owed is not None and not giving_up():
+            self._sink.poll(self._pace.prompt)
+            self._confirm_what_is_owed()
         return self._ledger.in_flight == 0
 
     def _take(self, event: Event) -> None:
@@ -206,14 +213,25 @@ class Relay:
         now = self._clock()
         if self._reply_due or now >= self._next_status:
             self._confirm()
+        elif self._owed is not None:
+            self._confirm_what_is_owed()
         if now >= self._next_report:
             self._next_report = now + self._pace.report
             self._report()
 
     def _confirm(self) -> None:
-        self._stream.confirm(self._ledger.confirmed if self._held_at is None else self._held_at)
+        wanted = self._ledger.confirmed if self._held_at is None else self._held_at
+        covered = self._bookmark.cover(wanted)
+        self._stream.confirm(covered)
+        # The bookmark is on its way to Kafka; the rest follows when it is there.
+        self._owed = wanted if covered < wanted else None
         self._reply_due = False
         self._next_status = self._clock() + self._pace.status
+
+    def _confirm_what_is_owed(self) -> None:
+        if self._owed is not None and self._bookmark.covered() >= self._owed:
+            self._stream.confirm(self._owed)
+            self._owed = None
 
     def _tell(self) -> None:
         ledger = self._ledger

@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from cdc.capture import TableName
 from cdc.kafka import RESERVED
+from cdc.lsn import Lsn, parse_lsn
 from cdc.records import TopicName
 from cdc.slot import LONGEST_NAME
 
@@ -40,6 +41,8 @@ class Settings(BaseSettings):
     cdc_tables: Annotated[tuple[TableName, ...], NoDecode] = (TableName("public", "event_headers"),)
     cdc_topic: Annotated[str, Field(min_length=1)] = "raw-event-headers"
     cdc_snapshot_mode: SnapshotMode = SnapshotMode.INITIAL
+    cdc_bookmark_group: Annotated[str, Field(max_length=249)] = "headwater-cdc-{slot}"
+    cdc_accept_gap: Lsn | None = None
     cdc_kafka_config: dict[str, str] = {}
     cdc_linger_ms: Annotated[float, Field(ge=0, le=900_000)] = 0.0
     cdc_max_in_flight_records: Annotated[int, Field(ge=1)] = 10_000
@@ -65,6 +68,11 @@ class Settings(BaseSettings):
     def _parse_tables(cls, value: object) -> object:
         return parse_tables(value) if isinstance(value, str) else value
 
+    @field_validator("cdc_accept_gap", mode="before")
+    @classmethod
+    def _parse_gap(cls, value: object) -> object:
+        return parse_lsn(value) if isinstance(value, str) else value
+
     @field_validator("cdc_kafka_config")
     @classmethod
     def _keep_guarantees(cls, config: dict[str, str]) -> dict[str, str]:
@@ -79,6 +87,11 @@ class Settings(BaseSettings):
         if level not in {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}:
             raise ValueError("one of DEBUG, INFO, WARNING, ERROR, CRITICAL")
         return level
+
+    @property
+    def bookmark_group(self) -> str:
+        """The consumer group that keeps the bookmark, empty for none; `{slot}` stands for the slot's name."""
+        return self.cdc_bookmark_group.replace("{slot}", self.slot_name)
 
     def topic_of(self, table: TableName) -> TopicName:
         """Return the topic of a table: `{schema}` and `{table}` in `cdc_topic` stand for its names."""
