@@ -4,6 +4,8 @@ Exit codes: 0 stopped in order, 1 stopped by an error (its remedy is in the log)
 """
 
 import logging
+import os
+import signal
 import sys
 from contextlib import ExitStack
 from typing import Final
@@ -14,6 +16,7 @@ from pydantic import ValidationError
 from cdc.endpoint import serving
 from cdc.engine import Engine
 from cdc.errors import CdcError
+from cdc.guard import Guard
 from cdc.health import Deadlines, Health
 from cdc.metrics import Monitor
 from cdc.policy import Stop, decide
@@ -42,7 +45,10 @@ def main() -> int:
             monitor = Monitor(Health(Deadlines(settings.cdc_ready_seconds, settings.cdc_live_seconds)))
             if settings.cdc_http_port is not None:
                 stack.enter_context(serving(monitor, settings.cdc_http_host, settings.cdc_http_port))
+            guard = Guard(settings, monitor, stop=lambda: os.kill(os.getpid(), signal.SIGTERM))
+            stack.enter_context(guard.running())
             Engine(settings, shutdown, monitor).run()
+            guard.check()
     except PreflightError as error:
         for finding in error.findings:
             say = _log.error if finding.stops else _log.warning

@@ -56,6 +56,12 @@ _KINDS: Final[Mapping[int, Kind]] = {
     KafkaError._TRANSPORT: Kind.BROKER_UNREACHABLE,  # noqa: SLF001  # likewise
     KafkaError._ALL_BROKERS_DOWN: Kind.BROKER_UNREACHABLE,  # noqa: SLF001  # likewise
     KafkaError._RESOLVE: Kind.BROKER_UNREACHABLE,  # noqa: SLF001  # likewise
+    # The broker that keeps a group: it starts, it moved, or it is not found yet.
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS: Kind.BROKER_UNREACHABLE,
+    KafkaError.COORDINATOR_NOT_AVAILABLE: Kind.BROKER_UNREACHABLE,
+    KafkaError.NOT_COORDINATOR: Kind.BROKER_UNREACHABLE,
+    KafkaError.REQUEST_TIMED_OUT: Kind.BROKER_UNREACHABLE,
+    KafkaError._WAIT_COORD: Kind.BROKER_UNREACHABLE,  # noqa: SLF001  # likewise
     KafkaError._FATAL: Kind.PRODUCER_FAILED,  # noqa: SLF001  # likewise
     KafkaError._GAPLESS_GUARANTEE: Kind.PRODUCER_FAILED,  # noqa: SLF001  # likewise
 }

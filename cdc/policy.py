@@ -74,7 +74,11 @@ _DECISIONS: Final[Mapping[Kind, Decision]] = {
         "upgraded with its slot and nothing was written meanwhile, CDC_ACCEPT_GAP with the LSN in the message goes on; "
         "otherwise use a new topic, or another CDC_BOOKMARK_GROUP for a second source in one topic."
     ),
-    Kind.WAL_BUDGET: Stop("Set max_slot_wal_keep_size well above the WAL of the longest absence of the engine."),
+    Kind.WAL_BUDGET: Stop(
+        "Find out what keeps the slot: Kafka away, a transaction that stays open, or too little headroom. Then raise "
+        "max_slot_wal_keep_size and CDC_WAL_BUDGET_BYTES well above the WAL of the longest absence. Where the slot was "
+        "dropped, CDC_SNAPSHOT_MODE=when_needed takes a new snapshot."
+    ),
     Kind.HISTORY_REWOUND: Stop(
         "The database was restored to a time before records already in the topic. Use a new topic, or empty this one "
         "and drop the slot."

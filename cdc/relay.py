@@ -21,7 +21,7 @@ from cdc.capture import Capture
 from cdc.ledger import Ledger, Limits, Span
 from cdc.lsn import LARGEST_LSN, Lsn, format_lsn
 from cdc.observer import UNWATCHED, Observer, Progress
-from cdc.pgoutput.messages import Begin, Commit, Event, Keepalive
+from cdc.pgoutput.messages import Begin, Commit, Event, Keepalive, LogicalMessage
 from cdc.positions import Floors
 from cdc.records import Record
 
@@ -184,6 +184,8 @@ class Relay:
         else:
             for record in self._capture.records(event):
                 self._hand_over(record)
+            if isinstance(event, LogicalMessage) and not event.transactional:
+                self._pass(event.lsn)
 
     def _hand_over(self, record: Record) -> None:
         if self._floors is not None:
@@ -200,14 +202,18 @@ class Relay:
         self._sink.send(record, self._ledger.add(record))
 
     def _heed(self, keepalive: Keepalive) -> None:
-        self.server_end = max(self.server_end, keepalive.wal_end)
         self._reply_due |= keepalive.reply_requested
+        self._pass(keepalive.wal_end)
+
+    def _pass(self, lsn: Lsn) -> None:
+        """Note that the server has come so far, by its own word or by a message that stands in the log by itself."""
+        self.server_end = max(self.server_end, lsn)
         if not self._open:
             # Between transactions everything before the server's position has been sent, and so handed over. Within
             # one the server may be past commits that are still to come.
-            if keepalive.wal_end >= self._until:
+            if lsn >= self._until:
                 raise _ArrivedError
-            self._ledger.reach(keepalive.wal_end)
+            self._ledger.reach(lsn)
 
     def _do_what_is_due(self) -> None:
         now = self._clock()

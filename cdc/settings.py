@@ -7,6 +7,7 @@ from typing import Annotated, Final
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from cdc.budget import BudgetAction
 from cdc.capture import TableName
 from cdc.kafka import RESERVED
 from cdc.lsn import Lsn, parse_lsn
@@ -14,6 +15,7 @@ from cdc.records import TopicName
 from cdc.slot import LONGEST_NAME
 
 _TABLE: Final = re.compile(r'\s*(?:"((?:[^"]|"")+)"|([^\s".,]+))\.(?:"((?:[^"]|"")+)"|([^\s".,]+))\s*(?:,|$)')
+_SHORTEST_HEARTBEAT_S: Final = 10.0
 _SLOT: Final = re.compile(r"[a-z0-9_]+")
 
 
@@ -54,6 +56,10 @@ class Settings(BaseSettings):
     cdc_http_host: str = "127.0.0.1"
     cdc_ready_seconds: Annotated[float, Field(ge=0.2)] = 10.0
     cdc_live_seconds: Annotated[float, Field(ge=1)] = 120.0
+    cdc_wal_budget_bytes: Annotated[int, Field(ge=1)] | None = None
+    cdc_wal_budget_action: BudgetAction = BudgetAction.WARN
+    cdc_guard_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
+    cdc_heartbeat_seconds: Annotated[float, Field(ge=0)] = 60.0
     log_level: str = "INFO"
 
     @field_validator("slot_name")
@@ -72,6 +78,13 @@ class Settings(BaseSettings):
     @classmethod
     def _parse_gap(cls, value: object) -> object:
         return parse_lsn(value) if isinstance(value, str) else value
+
+    @field_validator("cdc_heartbeat_seconds")
+    @classmethod
+    def _not_too_often(cls, seconds: float) -> float:
+        if 0 < seconds < _SHORTEST_HEARTBEAT_S:
+            raise ValueError(f"0 for none, or at least {_SHORTEST_HEARTBEAT_S:.0f}")
+        return seconds
 
     @field_validator("cdc_kafka_config")
     @classmethod

@@ -105,6 +105,7 @@ def _engine(endpoint: str | None, report: Status) -> dict[str, Any]:
                 "state": answer["phase"],
                 "endpoint": endpoint,
                 **{name: answer[name] for name in ("ready", "reason", "in_flight", "lag_seconds")},
+                "wal_seconds_left": answer.get("wal_seconds_left"),
             }
         except (httpx.HTTPError, ValueError, KeyError, TypeError):
             # Not ours, or not there: the slot knows whether somebody reads it.
@@ -125,7 +126,12 @@ def _engine(endpoint: str | None, report: Status) -> dict[str, Any]:
         "reason": reasons[state],
         "in_flight": None,
         "lag_seconds": lag,
+        "wal_seconds_left": None,
     }
+
+
+def _time_left(seconds: float | None) -> str:
+    return "" if seconds is None else f", its budget lasts {seconds:.0f} s at the present rate"
 
 
 def _page() -> Console:
@@ -158,7 +164,7 @@ def _show_status(engine: dict[str, Any], report: Status) -> None:
         ("slot", f"{text(slot.name)} {text(slot.state)}, wal_status {text(slot.wal_status)}"),
         ("confirmed LSN", text(slot.confirmed_lsn)),
         ("lag", f"{text(slot.lag_bytes, ' bytes')}, {text(engine['lag_seconds'], ' s')}"),
-        ("retained WAL", text(slot.retained_wal_bytes, " bytes")),
+        ("retained WAL", text(slot.retained_wal_bytes, " bytes") + _time_left(engine["wal_seconds_left"])),
         ("in flight", text(engine["in_flight"])),
         *((f"topic {topic.name}", f"last position {text(topic.last_position)}") for topic in report.topics),
         *(("problem", text(problem)) for problem in report.problems),
