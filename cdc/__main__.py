@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from cdc.endpoint import serving
 from cdc.engine import Engine
 from cdc.errors import CdcError
+from cdc.fuse import Fuse
 from cdc.guard import Guard
 from cdc.health import Deadlines, Health
 from cdc.metrics import Monitor
@@ -47,7 +48,7 @@ def main() -> int:
                 stack.enter_context(serving(monitor, settings.cdc_http_host, settings.cdc_http_port))
             guard = Guard(settings, monitor, stop=lambda: os.kill(os.getpid(), signal.SIGTERM))
             stack.enter_context(guard.running())
-            Engine(settings, shutdown, monitor).run()
+            Engine(settings, shutdown, monitor, Fuse(settings.cdc_freeze_seconds)).run()
             guard.check()
     except PreflightError as error:
         for finding in error.findings:

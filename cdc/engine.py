@@ -17,6 +17,7 @@ from cdc import bootstrap, preflight
 from cdc.capture import TableName
 from cdc.catalog import Server, Table, missing_tables, read_server, read_tables, read_types
 from cdc.errors import CdcError, DatabaseError, Kind
+from cdc.fuse import NO_FUSE, Fuse
 from cdc.lsn import format_lsn
 from cdc.observer import UNWATCHED, Observer, Phase
 from cdc.policy import Retry, decide
@@ -39,10 +40,13 @@ _STEADY_S: Final = 10.0
 class Engine:
     """Carry the changes of a database to Kafka until told to stop."""
 
-    def __init__(self, settings: Settings, shutdown: Shutdown, observer: Observer = UNWATCHED) -> None:
+    def __init__(
+        self, settings: Settings, shutdown: Shutdown, observer: Observer = UNWATCHED, fuse: Fuse = NO_FUSE
+    ) -> None:
         self._settings = settings
         self._shutdown = shutdown
         self._observer = observer
+        self._fuse = fuse
         self._streaming_since: float | None = None
 
     def run(self) -> None:
@@ -79,7 +83,8 @@ class Engine:
                     stream, relay = self._start(session, connection)
                 self._streaming_since = time.monotonic()
                 self._observer.entered(Phase.STREAMING)
-                relay.run(self._shutdown)
+                with self._fuse.lit(self._shutdown) as stopping:
+                    relay.run(stopping)
                 self._observer.entered(Phase.STOPPING)
                 stream.finish()
             _log.info("stopped", transactions=relay.transactions, records=relay.records)

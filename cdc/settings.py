@@ -56,6 +56,7 @@ class Settings(BaseSettings):
     cdc_http_host: str = "127.0.0.1"
     cdc_ready_seconds: Annotated[float, Field(ge=0.2)] = 10.0
     cdc_live_seconds: Annotated[float, Field(ge=1)] = 120.0
+    cdc_freeze_seconds: Annotated[float, Field(ge=0)] = 20.0
     cdc_wal_budget_bytes: Annotated[int, Field(ge=1)] | None = None
     cdc_wal_budget_action: BudgetAction = BudgetAction.WARN
     cdc_guard_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
