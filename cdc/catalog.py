@@ -28,7 +28,8 @@ SELECT (SELECT system_identifier FROM pg_control_system())::text,
        current_user::text,
        (SELECT rolsuper OR rolreplication FROM pg_roles WHERE rolname = current_user)
        OR EXISTS (SELECT FROM pg_roles WHERE rolname = 'rds_replication' AND pg_has_role(oid, 'USAGE')),
-       (SELECT setting::bigint FROM pg_settings WHERE name = 'max_slot_wal_keep_size')
+       (SELECT setting::bigint FROM pg_settings WHERE name = 'max_slot_wal_keep_size'),
+       pg_is_in_recovery()
 """
 
 # Before 18 no generated column is ever streamed, though the view may name it; since then the view tells the truth.
@@ -79,6 +80,7 @@ class Server:
     may_replicate: bool
     slot_wal_keep_mb: int | None = None
     """`max_slot_wal_keep_size` in megabytes; negative is unlimited."""
+    standby: bool = False
 
     @property
     def source(self) -> bytes:
@@ -119,8 +121,10 @@ def read_server(connection: Connection[Any]) -> Server:
     """
     with translated():
         row: Any = connection.execute(_SERVER).fetchone()
-    identifier, database, version, wal_level, wal_end, user, may_replicate, keep = row
-    return Server(identifier, database, version, wal_level, parse_lsn(wal_end), user, bool(may_replicate), keep)
+    identifier, database, version, wal_level, wal_end, user, may_replicate, keep, standby = row
+    return Server(
+        identifier, database, version, wal_level, parse_lsn(wal_end), user, bool(may_replicate), keep, standby
+    )
 
 
 def read_tables(connection: Connection[Any], publication: str) -> tuple[Table, ...]:

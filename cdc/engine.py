@@ -17,6 +17,7 @@ from cdc import bootstrap, preflight
 from cdc.capture import TableName
 from cdc.catalog import Server, Table, missing_tables, read_server, read_tables, read_types
 from cdc.errors import CdcError, DatabaseError, Kind
+from cdc.failover import let_standbys_copy
 from cdc.fuse import NO_FUSE, Fuse
 from cdc.lsn import format_lsn
 from cdc.observer import UNWATCHED, Observer, Phase
@@ -115,6 +116,7 @@ class Engine:
             if slot is None or not bootstrap.is_ours(session, control, slot):
                 bootstrap.create_slot(session)
             bootstrap.drop_leftover(session, control)
+            let_standbys_copy(control, session.url, server, settings.slot_name, settings.cdc_slot_failover)
         return session
 
     def _prepare(self, control: Connection[Any], server: Server) -> tuple[Table, ...]:

@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from cdc.budget import BudgetAction
 from cdc.capture import TableName
+from cdc.failover import SlotFailover
 from cdc.kafka import RESERVED
 from cdc.lsn import Lsn, parse_lsn
 from cdc.records import TopicName
@@ -43,6 +44,7 @@ class Settings(BaseSettings):
     cdc_tables: Annotated[tuple[TableName, ...], NoDecode] = (TableName("public", "event_headers"),)
     cdc_topic: Annotated[str, Field(min_length=1)] = "raw-event-headers"
     cdc_snapshot_mode: SnapshotMode = SnapshotMode.INITIAL
+    cdc_slot_failover: SlotFailover = SlotFailover.AUTO
     cdc_bookmark_group: Annotated[str, Field(max_length=249)] = "headwater-cdc-{slot}"
     cdc_accept_gap: Lsn | None = None
     cdc_kafka_config: dict[str, str] = {}

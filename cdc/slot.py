@@ -22,8 +22,9 @@ PLUGIN: Final = "pgoutput"
 LONGEST_NAME: Final = 63 - len("_snapshot_next")
 
 _SLOT: Final = """
-SELECT plugin::text, database::text, active, confirmed_flush_lsn::text, wal_status = 'lost'
-  FROM pg_replication_slots WHERE slot_name = %s
+SELECT plugin::text, database::text, active, confirmed_flush_lsn::text, wal_status = 'lost',
+       (to_jsonb(s) ->> 'failover')::boolean
+  FROM pg_replication_slots s WHERE slot_name = %s
 """
 
 _RETENTION: Final = """
@@ -60,6 +61,8 @@ class Slot:
     active: bool
     confirmed: Lsn | None
     lost: bool
+    failover: bool | None = None
+    """Whether standbys keep a copy of it; None where the server has no such slots (before 17)."""
 
 
 def snapshot_name(slot: str) -> str:
@@ -82,8 +85,9 @@ def read_slot(connection: Connection[Any], name: str) -> Slot | None:
         row: Any = connection.execute(_SLOT, (name,)).fetchone()
     if row is None:
         return None
-    plugin, database, active, confirmed, lost = row
-    return Slot(name, plugin, database, active, None if confirmed is None else parse_lsn(confirmed), bool(lost))
+    plugin, database, active, confirmed, lost, failover = row
+    at = None if confirmed is None else parse_lsn(confirmed)
+    return Slot(name, plugin, database, active, at, bool(lost), failover)
 
 
 def read_retention(connection: Connection[Any], name: str) -> Retention | None:

@@ -71,6 +71,17 @@ class ReplicationConnection:
             row: Any = self._connection.execute(command).fetchone()
         return CreatedSlot(name, parse_lsn(row[1]), row[2])
 
+    def set_failover(self, slot: str) -> None:
+        """Let standbys keep a copy of the slot (PostgreSQL 17 and newer); nobody may be reading it.
+
+        Raises:
+            DatabaseError: The slot is in use, or the server refuses.
+        """
+        with translated():
+            self._connection.execute(
+                sql.SQL("ALTER_REPLICATION_SLOT {} ( FAILOVER true )").format(sql.Identifier(slot))
+            )
+
     def start(
         self, slot: str, publication: str, *, deadline: float, ask_after: float = math.inf
     ) -> "ReplicationStream":

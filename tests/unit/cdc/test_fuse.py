@@ -40,9 +40,14 @@ def test_a_stop_puts_it_out(wound: list[float]) -> None:
 
 def test_an_error_puts_it_out(wound: list[float]) -> None:
     """The pause before the next session is no freeze."""
-    with pytest.raises(ValueError, match="lost"), Fuse(10).lit(lambda: False) as stopping:
-        stopping()
-        raise ValueError("lost")
+
+    def session() -> None:
+        with Fuse(10).lit(lambda: False) as stopping:
+            stopping()
+            raise ValueError("lost")
+
+    with pytest.raises(ValueError, match="lost"):
+        session()
     assert wound == [10, 0]
 
 
