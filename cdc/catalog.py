@@ -47,7 +47,11 @@ SELECT c.oid, n.nspname, c.relname, c.relkind = 'p', c.relreplident,
        (SELECT json_agg(json_build_array(a.attname, a.atttypid::bigint, a.atttypmod) ORDER BY a.attnum)
           FROM pg_attribute a
          WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attname = ANY (p.attnames)
-           AND (a.attgenerated = '' OR current_setting('server_version_num')::int >= 180000))
+           AND (a.attgenerated = '' OR current_setting('server_version_num')::int >= 180000)),
+       (SELECT array_agg(a.attname ORDER BY a.attnum)
+          FROM pg_attribute a
+         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+           AND a.attname <> ALL (p.attnames))
   FROM pg_publication_tables p
   JOIN pg_namespace n ON n.nspname = p.schemaname
   JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename
@@ -100,6 +104,8 @@ class Table:
     primary_key: tuple[str, ...]
     identity_index: tuple[str, ...]
     row_filter: str | None
+    withheld: tuple[str, ...] = ()
+    """Columns that the publication's column list leaves out."""
 
     @property
     def relation(self) -> Relation:
@@ -139,7 +145,9 @@ def read_tables(connection: Connection[Any], publication: str) -> tuple[Table, .
 
 
 def _table(row: Sequence[Any]) -> Table:
-    oid, schema, name, partitioned, identity, published, row_filter, primary_key, identity_index, columns = row
+    oid, schema, name, partitioned, identity, published, row_filter, primary_key, identity_index, columns, withheld = (
+        row
+    )
     replica_identity = ReplicaIdentity(identity)
     keys = {
         ReplicaIdentity.DEFAULT: primary_key or (),
@@ -156,6 +164,7 @@ def _table(row: Sequence[Any]) -> Table:
         tuple(primary_key or ()),
         tuple(identity_index or ()),
         row_filter,
+        tuple(withheld or ()),
     )
 
 

@@ -15,6 +15,7 @@ from psycopg import Connection, sql
 from cdc import preflight
 from cdc.catalog import Server, missing_tables, read_server, read_tables, unreadable_tables
 from cdc.errors import CdcError, Kind
+from cdc.failover import possible, waited_for
 from cdc.lsn import Position
 from cdc.policy import Stop, decide
 from cdc.postgres import connect
@@ -22,7 +23,16 @@ from cdc.readback import Search, count_partitions, read_tails
 from cdc.records import TopicName
 from cdc.session import describe, furthest
 from cdc.settings import Settings
-from cdc.slot import Retention, drop_sql, free_slots, publication_exists, read_retention, read_slot, snapshot_name
+from cdc.slot import (
+    Retention,
+    drop_sql,
+    free_slots,
+    publication_exists,
+    read_omitted,
+    read_retention,
+    read_slot,
+    snapshot_name,
+)
 
 _REACH = {
     Kind.DATABASE_UNREACHABLE: "Start PostgreSQL, or correct host and port of DATABASE_URL.",
@@ -32,10 +42,14 @@ _REACH = {
 
 @unique
 class Severity(Enum):
-    """An error stops the engine or loses something soon; a warning may become one."""
+    """An error stops the engine or loses something soon; a warning may become one; an info is worth knowing."""
 
     ERROR = "error"
     WARNING = "warning"
+    INFO = "info"
+
+
+_ORDER = (Severity.ERROR, Severity.WARNING, Severity.INFO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +90,7 @@ def diagnose(settings: Settings) -> tuple[Diagnosis, ...]:
             found += _database(settings, connection, partitions)
     except CdcError as error:
         found.append(_failed(error))
-    return tuple(sorted(found, key=lambda each: each.severity is not Severity.ERROR))
+    return tuple(sorted(found, key=lambda each: _ORDER.index(each.severity)))
 
 
 def examine(given: Examination) -> Iterator[Diagnosis]:
@@ -110,6 +124,30 @@ def examine(given: Examination) -> Iterator[Diagnosis]:
             "Set a limit well above the WAL of the longest absence; beyond it the slot is lost and the disk is not.",
             _keep_sql(None),
         )
+
+
+def advise(installation: preflight.Installation, has_standby: bool, waited: str) -> Iterator[Diagnosis]:
+    """Give what is no fault and still worth knowing: what the publication leaves out, and failover slots."""
+    name = installation.publication
+    for table in installation.published:
+        if table.name not in installation.wanted:
+            continue
+        if table.withheld:
+            found = f"the publication {name} leaves out columns of {table.name}: {', '.join(table.withheld)}"
+            yield Diagnosis(Severity.INFO, Kind.PUBLICATION, found, "Nothing to do if that is meant.")
+        if table.row_filter is not None:
+            found = f"the publication {name} sends only rows of {table.name} with {table.row_filter}"
+            yield Diagnosis(Severity.INFO, Kind.PUBLICATION, found, "Nothing to do if that is meant.")
+    slot = installation.slot
+    if slot is None or not possible(installation.server):
+        return
+    if slot.failover is False:
+        found = f"the slot {slot.name} is no failover slot: after a failover to a standby it is not there"
+        yield Diagnosis(Severity.INFO, Kind.FAILOVER, found, _remedy(Kind.FAILOVER))
+    elif slot.failover and has_standby and not waited:
+        found = "synchronized_standby_slots is empty: the engine may be ahead of the standby that is promoted"
+        remedy = "Name there the physical slots of the standbys that may become primary."
+        yield Diagnosis(Severity.INFO, Kind.FAILOVER, found, remedy)
 
 
 def _no_slot(given: Examination) -> Iterator[Diagnosis]:
@@ -164,10 +202,12 @@ def _database(
         frozenset(wanted) - missing,
         read_slot(connection, name),
         publication_exists(connection, publication),
+        read_omitted(connection, publication),
     )
     for finding in preflight.check(installation):
         severity = Severity.ERROR if finding.stops else Severity.WARNING
         yield Diagnosis(severity, finding.kind, finding.message, finding.remedy, finding.sql)
+    yield from advise(installation, *waited_for(connection))
     for table in unreadable_tables(connection, [table for table in wanted if table not in missing]):
         statement = sql.SQL("GRANT SELECT ON {} TO {};").format(
             sql.Identifier(table.schema, table.name), sql.Identifier(server.user)

@@ -29,7 +29,7 @@ from cdc.settings import Settings
 from cdc.shelf import KafkaShelf
 from cdc.shutdown import Shutdown, StopRequested
 from cdc.sink import KafkaSink
-from cdc.slot import create_publication, publication_exists, read_slot
+from cdc.slot import create_publication, publication_exists, read_omitted, read_slot
 from cdc.stream import ReplicationConnection, ReplicationStream
 
 _log: Final = structlog.get_logger(__name__)
@@ -128,7 +128,10 @@ class Engine:
         published = read_tables(control, publication)
         slot = bootstrap.without_lost(settings, control, server, read_slot(control, settings.slot_name))
         existing = frozenset(wanted) - missing
-        findings = preflight.check(preflight.Installation(server, publication, published, wanted, existing, slot))
+        installation = preflight.Installation(
+            server, publication, published, wanted, existing, slot, omitted=read_omitted(control, publication)
+        )
+        findings = preflight.check(installation)
         if any(finding.stops for finding in findings):
             raise preflight.PreflightError(findings)
         for finding in findings:

@@ -36,6 +36,7 @@ class Kind(Enum):
     SLOT_RECREATED = "slot_recreated"
     SOURCE_CHANGED = "source_changed"
     WAL_BUDGET = "wal_budget"
+    FAILOVER = "failover"
     HISTORY_REWOUND = "history_rewound"
     TOPIC = "topic"
     TOPIC_RIGHT = "topic_right"

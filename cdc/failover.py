@@ -13,6 +13,7 @@ from psycopg import Connection
 
 from cdc.catalog import Server
 from cdc.errors import CdcError, DatabaseError, Kind
+from cdc.postgres import translated
 from cdc.slot import read_slot
 from cdc.stream import ReplicationConnection
 
@@ -35,6 +36,20 @@ class SlotFailover(Enum):
 def possible(server: Server) -> bool:
     """Say whether this server's slots can have the property: it is a primary of version 17 or newer."""
     return server.version >= _FIRST_VERSION and not server.standby
+
+
+def waited_for(connection: Connection[Any]) -> tuple[bool, str]:
+    """Say whether there is a physical slot, as a standby has one, and return `synchronized_standby_slots`.
+
+    Raises:
+        DatabaseError: The connection is lost.
+    """
+    with translated():
+        row: Any = connection.execute(
+            "SELECT EXISTS (SELECT FROM pg_replication_slots WHERE slot_type = 'physical'),"
+            " coalesce(current_setting('synchronized_standby_slots', true), '')"
+        ).fetchone()
+    return bool(row[0]), str(row[1])
 
 
 def let_standbys_copy(connection: Connection[Any], url: str, server: Server, name: str, wanted: SlotFailover) -> None:

@@ -79,6 +79,10 @@ _DECISIONS: Final[Mapping[Kind, Decision]] = {
         "max_slot_wal_keep_size and CDC_WAL_BUDGET_BYTES well above the WAL of the longest absence. Where the slot was "
         "dropped, CDC_SNAPSHOT_MODE=when_needed takes a new snapshot."
     ),
+    Kind.FAILOVER: Stop(
+        "Leave CDC_SLOT_FAILOVER at auto, and start the engine: it lets standbys keep a copy of its slot. They need "
+        "sync_replication_slots = on, hot_standby_feedback = on, and a dbname in primary_conninfo."
+    ),
     Kind.HISTORY_REWOUND: Stop(
         "The database was restored to a time before records already in the topic. Use a new topic, or empty this one "
         "and drop the slot."

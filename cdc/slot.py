@@ -19,6 +19,8 @@ from cdc.lsn import Lsn, parse_lsn
 from cdc.postgres import translated
 
 PLUGIN: Final = "pgoutput"
+PUBLISHED: Final = ("insert", "update", "delete", "truncate")
+"""What a publication sends unless its `publish` option says otherwise."""
 LONGEST_NAME: Final = 63 - len("_snapshot_next")
 
 _SLOT: Final = """
@@ -155,6 +157,19 @@ def publication_exists(connection: Connection[Any], name: str) -> bool:
     """
     with translated():
         return connection.execute("SELECT 1 FROM pg_publication WHERE pubname = %s", (name,)).fetchone() is not None
+
+
+def read_omitted(connection: Connection[Any], name: str) -> tuple[str, ...]:
+    """Return those of `insert`, `update`, `delete`, `truncate` that the publication does not send.
+
+    Raises:
+        DatabaseError: The connection is lost.
+    """
+    with translated():
+        row: Any = connection.execute(
+            "SELECT pubinsert, pubupdate, pubdelete, pubtruncate FROM pg_publication WHERE pubname = %s", (name,)
+        ).fetchone()
+    return () if row is None else tuple(kind for kind, sent in zip(PUBLISHED, row, strict=True) if not sent)
 
 
 def publication_sql(name: str, tables: Iterable[TableName]) -> str:

@@ -50,7 +50,7 @@ def doctor(*, as_json: AsJson = False) -> None:
         document = {
             "ok": errors == 0,
             "errors": errors,
-            "warnings": len(found) - errors,
+            "warnings": sum(each.severity is Severity.WARNING for each in found),
             "findings": [each.as_dict() for each in found],
         }
         typer.echo(json.dumps(document))
@@ -142,14 +142,15 @@ def _page() -> Console:
 def _show_findings(found: tuple[Diagnosis, ...]) -> None:
     out = _page()
     for each in found:
-        colour = "red" if each.severity is Severity.ERROR else "yellow"
+        colour = {Severity.ERROR: "red", Severity.WARNING: "yellow"}.get(each.severity, "dim")
         out.print(f"[{colour}]{each.severity.value}[/] {escape(each.kind.value)}: {escape(each.found)}")
         out.print(f"  remedy: {escape(each.remedy)}")
         if each.sql is not None:
             # As it is, so that it can be copied.
             out.print(f"  sql:    {escape(each.sql)}", soft_wrap=True)
     errors = sum(each.severity is Severity.ERROR for each in found)
-    out.print(f"{errors} errors, {len(found) - errors} warnings" if found else "Nothing is wrong.")
+    warnings = sum(each.severity is Severity.WARNING for each in found)
+    out.print(f"{errors} errors, {warnings} warnings" if errors or warnings else "Nothing is wrong.")
 
 
 def _show_status(engine: dict[str, Any], report: Status) -> None:
