@@ -13,18 +13,21 @@ from typing import Any
 from psycopg import Connection, sql
 
 from cdc import preflight
+from cdc.bookmark import judge
 from cdc.catalog import Server, missing_tables, read_server, read_tables, unreadable_tables
 from cdc.errors import CdcError, Kind
 from cdc.failover import possible, waited_for
-from cdc.lsn import Position
+from cdc.lsn import Lsn, Position
 from cdc.policy import Stop, decide
 from cdc.postgres import connect
 from cdc.readback import Search, count_partitions, read_tails
 from cdc.records import TopicName
 from cdc.session import describe, furthest
 from cdc.settings import Settings
+from cdc.shelf import KafkaShelf
 from cdc.slot import (
     Retention,
+    Slot,
     drop_sql,
     free_slots,
     publication_exists,
@@ -222,12 +225,27 @@ def _database(
         held = furthest(read_tails(bootstrap, config, partitions, search, _no_wait, settled=False))
     except CdcError as error:
         yield _failed(error)
+    if partitions:
+        yield from _identity(settings, server, installation.slot)
     if held is not None and held.lsn > server.wal_end:
         found = f"the topic holds records up to {describe(held)}, which the server has not reached yet"
         yield Diagnosis(Severity.ERROR, Kind.HISTORY_REWOUND, found, _remedy(Kind.HISTORY_REWOUND))
     retention = read_retention(connection, name)
     snapshot = read_retention(connection, snapshot_name(name))
     yield from examine(Examination(server, name, retention, snapshot, free_slots(connection), held))
+
+
+def _identity(settings: Settings, server: Server, slot: Slot | None) -> Iterator[Diagnosis]:
+    """Compare the slot with what Kafka remembers of it; it was read before."""
+    try:
+        shelf = KafkaShelf.of(settings)
+        if shelf is not None:
+            with closing(shelf):
+                known = shelf.read(_no_wait)
+            confirmed = Lsn(0) if slot is None or slot.confirmed is None else slot.confirmed
+            judge(known, server.source.decode(), settings.slot_name, confirmed, accepted=settings.cdc_accept_gap)
+    except CdcError as error:
+        yield _failed(error)
 
 
 def _failed(error: CdcError, before: str = "") -> Diagnosis:

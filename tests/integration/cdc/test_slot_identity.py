@@ -3,12 +3,16 @@
 import json
 from typing import Any
 
+import psutil
 import psycopg
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
+from pydantic import SecretStr
 
+from cdc.doctor import diagnose
 from cdc.lsn import parse_lsn
+from cdc.settings import Settings
 
 
 def refusal(engine: Any, event: str = "stopped_by_error") -> dict[str, Any]:
@@ -63,6 +67,13 @@ def test_a_recreated_slot_is_refused_and_a_new_snapshot_cures_it(
     """The row written in between is not missed: when_needed brings it, and the engine goes on."""
     assert recreated["kind"] == "slot_recreated"
     assert "when_needed" in recreated["remedy"]
+    settings = Settings(
+        database_url=SecretStr(database.url),
+        kafka_bootstrap_servers=topic.bootstrap,
+        cdc_topic=topic.name,
+        slot_name=slot,
+    )
+    assert "slot_recreated" in {each.kind.value for each in diagnose(settings)}
     assert topic.of("lost") == []
     assert refusal(launch())["kind"] == "slot_recreated"
     engine = launch(CDC_SNAPSHOT_MODE="when_needed")
@@ -120,6 +131,22 @@ def test_the_topic_of_another_database_is_refused(server, database, launch, slot
                 assert "CDC_BOOKMARK_GROUP" in said["remedy"]
         finally:
             admin.execute(f"DROP DATABASE {other} WITH (FORCE)".encode())
+
+
+def test_a_stop_while_the_broker_is_frozen_ends(database, launch, slot, local_stack, wait_until) -> None:
+    """The last bookmark is waited for as long as records would be, and no thread of it keeps the process."""
+    engine = launch()
+    engine.wait_for("streaming")
+    broker = psutil.Process(local_stack.processes()["kafka"].pid)
+    broker.suspend()
+    try:
+        database.run("CREATE TABLE foreign_rows AS SELECT 1")
+        confirmed = database.confirmed(slot)
+        assert engine.stop() == 0
+        assert database.confirmed(slot) == confirmed
+    finally:
+        broker.resume()
+    launch().wait_for("streaming")
 
 
 def test_without_a_bookmark_the_engine_starts(database, topic, launch, slot, wait_until) -> None:
