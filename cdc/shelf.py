@@ -167,7 +167,8 @@ class KafkaShelf:
             else:
                 return
 
-    def _answered(self, error: KafkaError | None, _places: list[TopicPartition]) -> None:
+    def _answered(self, error: KafkaError | None, places: list[TopicPartition]) -> None:
         # Answers come in the order of the commits: one connection, one coordinator.
         if self._commits:
-            self._commits.pop(0).answer.append(error)
+            of_place = next((each.error for each in places if each.error is not None), None)
+            self._commits.pop(0).answer.append(error or of_place)
