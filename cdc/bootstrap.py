@@ -20,7 +20,9 @@ from typing import Any, Final
 import structlog
 from psycopg import Connection
 
+from cdc.bookmark import Bookmark, judge
 from cdc.capture import Capture, Route, TableName
+from cdc.catalog import Server
 from cdc.deadletters import DeadLetter, Letters
 from cdc.emission import PLAIN, Emission
 from cdc.errors import CdcError, DatabaseError, Kind
@@ -30,8 +32,8 @@ from cdc.pgoutput.messages import Insert, Message, Update
 from cdc.postgres import connect, translated
 from cdc.records import Record, TopicName
 from cdc.session import Session, Tails, describe, furthest
-from cdc.settings import SnapshotMode
-from cdc.slot import Slot, drop_slot, next_snapshot_name, promote, read_slot, snapshot_name, try_lock
+from cdc.settings import Settings, SnapshotMode
+from cdc.slot import PLUGIN, Slot, drop_slot, next_snapshot_name, promote, read_slot, snapshot_name, try_lock
 from cdc.snapshot import Earlier, SnapshotCopy, import_snapshot, read_rows
 from cdc.stream import CreatedSlot, ReplicationConnection
 from cdc.types import TypeCatalog
@@ -110,14 +112,60 @@ def drop_leftover(session: Session, connection: Connection[Any]) -> None:
         _log.info("leftover_slot_dropped", slot=name)
 
 
+def is_ours(session: Session, connection: Connection[Any], slot: Slot) -> bool:
+    """Say whether the slot can be gone on from; under `when_needed` drop one that cannot, for a new snapshot.
+
+    Raises:
+        CdcError: The slot is not the one that the engine left, or database or broker fail.
+        StopRequested: The engine is to stop.
+    """
+    if slot.confirmed is None or slot.active:
+        # Another engine has it, or somebody is creating it: to be judged once it is ours.
+        return True
+    try:
+        session.judge(slot.confirmed, session.shutdown.check)
+    except CdcError as error:
+        again = session.settings.cdc_snapshot_mode is SnapshotMode.WHEN_NEEDED
+        if error.kind is not Kind.SLOT_RECREATED or not again:
+            raise
+        _log.warning("slot_dropped", slot=slot.name, kind=error.kind.value, detail=str(error))
+        drop_slot(connection, slot.name)
+        return False
+    return True
+
+
+def without_lost(settings: Settings, connection: Connection[Any], server: Server, slot: Slot | None) -> Slot | None:
+    """Return the slot; under `when_needed` drop one of ours that was invalidated, and return None.
+
+    Raises:
+        DatabaseError: The connection is lost, or the right is missing.
+    """
+    if slot is None or not slot.lost or settings.cdc_snapshot_mode is not SnapshotMode.WHEN_NEEDED:
+        return slot
+    if (slot.plugin, slot.database) != (PLUGIN, server.database):
+        return slot
+    _log.warning("slot_dropped", slot=slot.name, kind=Kind.SLOT_INVALIDATED.value, detail="it has lost WAL it needs")
+    drop_slot(connection, slot.name)
+    return None
+
+
 def _refuse_gap(session: Session) -> None:
     held = furthest(session.read_tails(session.shutdown.check))
-    if held is None:
+    # The topic may have let go of every record since; what the engine remembers of its slot stays.
+    bookmarks = session.bookmarks(session.shutdown.check)
+    judge(bookmarks, session.server.source.decode(), session.settings.slot_name, Lsn(0))
+    if held is None and not bookmarks:
         return
     if session.settings.cdc_snapshot_mode is not SnapshotMode.WHEN_NEEDED:
         message = f"there is no slot {session.settings.slot_name}, but the topic holds records up to {describe(held)}"
+        if held is None:
+            message = f"there is no slot {session.settings.slot_name}, but it was confirmed up to {_last(bookmarks)}"
         raise CdcError(Kind.SLOT_LOST, message)
     _log.warning("snapshot_again", slot=session.settings.slot_name, held=describe(held))
+
+
+def _last(bookmarks: Sequence[Bookmark]) -> str:
+    return format_lsn(max(each.lsn for each in bookmarks))
 
 
 def _finish(session: Session, reader: Connection[Any], pending: Slot) -> None:
@@ -173,6 +221,8 @@ def _copy(session: Session, reader: Connection[Any], created: CreatedSlot, earli
     with translated():
         reader.execute("COMMIT")
     slot = session.settings.slot_name
+    # First the bookmark, then the slot: a crash in between leaves no slot that looks like somebody else's.
+    session.remember(created.consistent_point)
     promote(reader, created.name, slot)
     drop_slot(reader, snapshot_name(slot))
     _log.info("snapshot_finished", slot=slot, rows=copy.sent, skipped=copy.skipped)

@@ -28,7 +28,8 @@ SELECT (SELECT system_identifier FROM pg_control_system())::text,
        current_user::text,
        (SELECT rolsuper OR rolreplication FROM pg_roles WHERE rolname = current_user)
        OR EXISTS (SELECT FROM pg_roles WHERE rolname = 'rds_replication' AND pg_has_role(oid, 'USAGE')),
-       (SELECT setting::bigint FROM pg_settings WHERE name = 'max_slot_wal_keep_size')
+       (SELECT setting::bigint FROM pg_settings WHERE name = 'max_slot_wal_keep_size'),
+       pg_is_in_recovery()
 """
 
 # Before 18 no generated column is ever streamed, though the view may name it; since then the view tells the truth.
@@ -46,7 +47,11 @@ SELECT c.oid, n.nspname, c.relname, c.relkind = 'p', c.relreplident,
        (SELECT json_agg(json_build_array(a.attname, a.atttypid::bigint, a.atttypmod) ORDER BY a.attnum)
           FROM pg_attribute a
          WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attname = ANY (p.attnames)
-           AND (a.attgenerated = '' OR current_setting('server_version_num')::int >= 180000))
+           AND (a.attgenerated = '' OR current_setting('server_version_num')::int >= 180000)),
+       (SELECT array_agg(a.attname ORDER BY a.attnum)
+          FROM pg_attribute a
+         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+           AND a.attname <> ALL (p.attnames))
   FROM pg_publication_tables p
   JOIN pg_namespace n ON n.nspname = p.schemaname
   JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename
@@ -79,6 +84,7 @@ class Server:
     may_replicate: bool
     slot_wal_keep_mb: int | None = None
     """`max_slot_wal_keep_size` in megabytes; negative is unlimited."""
+    standby: bool = False
 
     @property
     def source(self) -> bytes:
@@ -98,6 +104,8 @@ class Table:
     primary_key: tuple[str, ...]
     identity_index: tuple[str, ...]
     row_filter: str | None
+    withheld: tuple[str, ...] = ()
+    """Columns that the publication's column list leaves out."""
 
     @property
     def relation(self) -> Relation:
@@ -119,8 +127,10 @@ def read_server(connection: Connection[Any]) -> Server:
     """
     with translated():
         row: Any = connection.execute(_SERVER).fetchone()
-    identifier, database, version, wal_level, wal_end, user, may_replicate, keep = row
-    return Server(identifier, database, version, wal_level, parse_lsn(wal_end), user, bool(may_replicate), keep)
+    identifier, database, version, wal_level, wal_end, user, may_replicate, keep, standby = row
+    return Server(
+        identifier, database, version, wal_level, parse_lsn(wal_end), user, bool(may_replicate), keep, standby
+    )
 
 
 def read_tables(connection: Connection[Any], publication: str) -> tuple[Table, ...]:
@@ -135,7 +145,9 @@ def read_tables(connection: Connection[Any], publication: str) -> tuple[Table, .
 
 
 def _table(row: Sequence[Any]) -> Table:
-    oid, schema, name, partitioned, identity, published, row_filter, primary_key, identity_index, columns = row
+    oid, schema, name, partitioned, identity, published, row_filter, primary_key, identity_index, columns, withheld = (
+        row
+    )
     replica_identity = ReplicaIdentity(identity)
     keys = {
         ReplicaIdentity.DEFAULT: primary_key or (),
@@ -152,6 +164,7 @@ def _table(row: Sequence[Any]) -> Table:
         tuple(primary_key or ()),
         tuple(identity_index or ()),
         row_filter,
+        tuple(withheld or ()),
     )
 
 

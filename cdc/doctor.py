@@ -7,55 +7,38 @@ what can go wrong beside it. A part that cannot be reached is a finding too; the
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass
-from enum import Enum, unique
+from dataclasses import dataclass
 from typing import Any
 
 from psycopg import Connection, sql
 
 from cdc import preflight
+from cdc.bookmark import judge
 from cdc.catalog import Server, missing_tables, read_server, read_tables, unreadable_tables
+from cdc.diagnosis import Diagnosis, Severity, failed, remedy_of
 from cdc.errors import CdcError, Kind
+from cdc.failover import possible, waited_for
 from cdc.formats.choice import registry_level
 from cdc.letterbox import LOOK_S, letters_of
-from cdc.lsn import Position
-from cdc.policy import Stop, decide
+from cdc.lsn import Lsn, Position
 from cdc.postgres import connect
 from cdc.readback import Search, count_partitions, read_tails
 from cdc.records import TopicName
 from cdc.session import describe, furthest
 from cdc.settings import Settings
-from cdc.slot import Retention, drop_sql, free_slots, publication_exists, read_retention, read_slot, snapshot_name
+from cdc.shelf import KafkaShelf
+from cdc.slot import (
+    Retention,
+    Slot,
+    drop_sql,
+    free_slots,
+    publication_exists,
+    read_omitted,
+    read_retention,
+    read_slot,
+    snapshot_name,
+)
 from cdc.topics import read_sizes
-
-_REACH = {
-    Kind.DATABASE_UNREACHABLE: "Start PostgreSQL, or correct host and port of DATABASE_URL.",
-    Kind.BROKER_UNREACHABLE: "Start Kafka, or correct KAFKA_BOOTSTRAP_SERVERS.",
-    Kind.REGISTRY_UNREACHABLE: "Start the schema registry, or correct CDC_SCHEMA_REGISTRY_URL.",
-}
-
-
-@unique
-class Severity(Enum):
-    """An error stops the engine or loses something soon; a warning may become one."""
-
-    ERROR = "error"
-    WARNING = "warning"
-
-
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
-    """One fault or doubt; `sql` is None where no statement cures it."""
-
-    severity: Severity
-    kind: Kind
-    found: str
-    remedy: str
-    sql: str | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the form that `--json` prints."""
-        return {**asdict(self), "severity": self.severity.value, "kind": self.kind.value}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +63,9 @@ def diagnose(settings: Settings) -> tuple[Diagnosis, ...]:
         with closing(connect(settings.database_url.get_secret_value())) as connection:
             found += _database(settings, connection, partitions)
     except CdcError as error:
-        found.append(_failed(error))
+        found.append(failed(error))
     found += _registry(settings)
-    return tuple(sorted(found, key=lambda each: each.severity is not Severity.ERROR))
+    return tuple(sorted(found, key=lambda each: each.severity.rank))
 
 
 def examine(given: Examination) -> Iterator[Diagnosis]:
@@ -118,6 +101,30 @@ def examine(given: Examination) -> Iterator[Diagnosis]:
         )
 
 
+def advise(installation: preflight.Installation, has_standby: bool, waited: str) -> Iterator[Diagnosis]:
+    """Give what is no fault and still worth knowing: what the publication leaves out, and failover slots."""
+    name = installation.publication
+    for table in installation.published:
+        if table.name not in installation.wanted:
+            continue
+        if table.withheld:
+            found = f"the publication {name} leaves out columns of {table.name}: {', '.join(table.withheld)}"
+            yield Diagnosis(Severity.INFO, Kind.PUBLICATION, found, "Nothing to do if that is meant.")
+        if table.row_filter is not None:
+            found = f"the publication {name} sends only rows of {table.name} with {table.row_filter}"
+            yield Diagnosis(Severity.INFO, Kind.PUBLICATION, found, "Nothing to do if that is meant.")
+    slot = installation.slot
+    if slot is None or not possible(installation.server):
+        return
+    if slot.failover is False:
+        found = f"the slot {slot.name} is no failover slot: after a failover to a standby it is not there"
+        yield Diagnosis(Severity.INFO, Kind.FAILOVER, found, remedy_of(Kind.FAILOVER))
+    elif slot.failover and has_standby and not waited:
+        found = "synchronized_standby_slots is empty: the engine may be ahead of the standby that is promoted"
+        remedy = "Name there the physical slots of the standbys that may become primary."
+        yield Diagnosis(Severity.INFO, Kind.FAILOVER, found, remedy)
+
+
 def _no_slot(given: Examination) -> Iterator[Diagnosis]:
     if given.snapshot is not None:
         state = "under way" if given.snapshot.active else "under way or was cut off"
@@ -129,7 +136,7 @@ def _no_slot(given: Examination) -> Iterator[Diagnosis]:
         )
     elif given.held is not None:
         found = f"there is no slot {given.slot}, but the topic holds records up to {describe(given.held)}"
-        yield Diagnosis(Severity.ERROR, Kind.SLOT_LOST, found, _remedy(Kind.SLOT_LOST))
+        yield Diagnosis(Severity.ERROR, Kind.SLOT_LOST, found, remedy_of(Kind.SLOT_LOST))
     else:
         yield Diagnosis(
             Severity.WARNING,
@@ -140,7 +147,7 @@ def _no_slot(given: Examination) -> Iterator[Diagnosis]:
     if given.free_slots <= 0:
         found = "every replication slot that max_replication_slots allows is taken"
         statement = "SELECT slot_name, active, wal_status FROM pg_replication_slots;"
-        yield Diagnosis(Severity.ERROR, Kind.NO_FREE_SLOT, found, _remedy(Kind.NO_FREE_SLOT), statement)
+        yield Diagnosis(Severity.ERROR, Kind.NO_FREE_SLOT, found, remedy_of(Kind.NO_FREE_SLOT), statement)
 
 
 def _topics(settings: Settings, found: list[Diagnosis]) -> Mapping[TopicName, int]:
@@ -149,7 +156,7 @@ def _topics(settings: Settings, found: list[Diagnosis]) -> Mapping[TopicName, in
         try:
             partitions |= count_partitions(settings.kafka_bootstrap_servers, settings.cdc_kafka_config, [topic])
         except CdcError as error:
-            found.append(_failed(error, f"the topic {topic}: " if error.kind is Kind.TOPIC else ""))
+            found.append(failed(error, f"the topic {topic}: " if error.kind is Kind.TOPIC else ""))
             if error.kind is not Kind.TOPIC:
                 break
     return partitions
@@ -162,7 +169,7 @@ def _dead_letters(settings: Settings, source: bytes, topics: Mapping[TopicName, 
         existing = read_sizes(*given, (*destinations, *destinations.values()))
         found = letters_of(settings, seconds=LOOK_S)
     except CdcError as error:
-        yield _failed(error)
+        yield failed(error)
         return
     for finding in preflight.check_dead_letters({topic: destinations[topic] for topic in topics}, existing):
         yield Diagnosis(Severity.WARNING, finding.kind, finding.message, finding.remedy)
@@ -172,7 +179,7 @@ def _dead_letters(settings: Settings, source: bytes, topics: Mapping[TopicName, 
             Severity.WARNING,
             Kind.DEAD_LETTERS,
             f"{many} dead letters of {topic} wait in {destinations.get(topic)}",
-            _remedy(Kind.DEAD_LETTERS),
+            remedy_of(Kind.DEAD_LETTERS),
         )
 
 
@@ -190,16 +197,18 @@ def _database(
         frozenset(wanted) - missing,
         read_slot(connection, name),
         publication_exists(connection, publication),
+        read_omitted(connection, publication),
     )
     for finding in preflight.check(installation):
         severity = Severity.ERROR if finding.stops else Severity.WARNING
         yield Diagnosis(severity, finding.kind, finding.message, finding.remedy, finding.sql)
+    yield from advise(installation, *waited_for(connection))
     for table in unreadable_tables(connection, [table for table in wanted if table not in missing]):
         statement = sql.SQL("GRANT SELECT ON {} TO {};").format(
             sql.Identifier(table.schema, table.name), sql.Identifier(server.user)
         )
         found = f"the role {server.user} may not read {table}, which the snapshot needs"
-        remedy = _remedy(Kind.REPLICATION_RIGHT)
+        remedy = remedy_of(Kind.REPLICATION_RIGHT)
         yield Diagnosis(Severity.ERROR, Kind.REPLICATION_RIGHT, found, remedy, statement.as_string())
     held = None
     try:
@@ -207,10 +216,12 @@ def _database(
         bootstrap, config = settings.kafka_bootstrap_servers, settings.cdc_kafka_config
         held = furthest(read_tails(bootstrap, config, partitions, search, _no_wait, settled=False))
     except CdcError as error:
-        yield _failed(error)
+        yield failed(error)
+    if partitions:
+        yield from _identity(settings, server, installation.slot)
     if held is not None and held.lsn > server.wal_end:
         found = f"the topic holds records up to {describe(held)}, which the server has not reached yet"
-        yield Diagnosis(Severity.ERROR, Kind.HISTORY_REWOUND, found, _remedy(Kind.HISTORY_REWOUND))
+        yield Diagnosis(Severity.ERROR, Kind.HISTORY_REWOUND, found, remedy_of(Kind.HISTORY_REWOUND))
     if settings.dead_letter_topics and partitions:
         yield from _dead_letters(settings, server.source, partitions)
     retention = read_retention(connection, name)
@@ -222,7 +233,7 @@ def _registry(settings: Settings) -> Iterator[Diagnosis]:
     try:
         level = registry_level(settings)
     except CdcError as error:
-        yield _failed(error)
+        yield failed(error)
         return
     if level == "NONE":
         yield Diagnosis(
@@ -233,13 +244,17 @@ def _registry(settings: Settings) -> Iterator[Diagnosis]:
         )
 
 
-def _failed(error: CdcError, before: str = "") -> Diagnosis:
-    return Diagnosis(Severity.ERROR, error.kind, f"{before}{error}", _remedy(error.kind))
-
-
-def _remedy(kind: Kind) -> str:
-    decision = decide(kind)
-    return decision.remedy if isinstance(decision, Stop) else _REACH.get(kind, "It may pass by itself.")
+def _identity(settings: Settings, server: Server, slot: Slot | None) -> Iterator[Diagnosis]:
+    """Compare the slot with what Kafka remembers of it; it was read before."""
+    try:
+        shelf = KafkaShelf.of(settings)
+        if shelf is not None:
+            with closing(shelf):
+                known = shelf.read(_no_wait)
+            confirmed = Lsn(0) if slot is None or slot.confirmed is None else slot.confirmed
+            judge(known, server.source.decode(), settings.slot_name, confirmed, accepted=settings.cdc_accept_gap)
+    except CdcError as error:
+        yield failed(error)
 
 
 def _retained(retention: Retention) -> str:

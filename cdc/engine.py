@@ -18,7 +18,9 @@ from cdc.capture import TableName
 from cdc.catalog import Server, Table, missing_tables, read_server, read_tables, read_types
 from cdc.deadletters import Letters
 from cdc.errors import BrokerError, CdcError, DatabaseError, Kind, RefusedError
+from cdc.failover import let_standbys_copy
 from cdc.formats.choice import Formats
+from cdc.fuse import NO_FUSE, Fuse
 from cdc.lsn import format_lsn
 from cdc.observer import UNWATCHED, Observer, Phase
 from cdc.policy import Retry, decide
@@ -28,10 +30,11 @@ from cdc.refusals import Refusals
 from cdc.relay import Relay
 from cdc.session import Session, Tails, describe, furthest
 from cdc.settings import Settings
+from cdc.shelf import KafkaShelf
 from cdc.shutdown import Shutdown, StopRequested
 from cdc.sink import KafkaSink
 from cdc.sizes import limits, producer_sizes
-from cdc.slot import create_publication, publication_exists, read_slot
+from cdc.slot import create_publication, publication_exists, read_omitted, read_slot
 from cdc.stream import ReplicationConnection, ReplicationStream
 
 _log: Final = structlog.get_logger(__name__)
@@ -44,11 +47,14 @@ _STEADY_S: Final = 10.0
 class Engine:
     """Carry the changes of a database to Kafka until told to stop."""
 
-    def __init__(self, settings: Settings, shutdown: Shutdown, observer: Observer = UNWATCHED) -> None:
+    def __init__(
+        self, settings: Settings, shutdown: Shutdown, observer: Observer = UNWATCHED, fuse: Fuse = NO_FUSE
+    ) -> None:
         self._settings = settings
         self._shutdown = shutdown
         self._observer = observer
         self._formats = Formats(settings)
+        self._fuse = fuse
         self._streaming_since: float | None = None
         self._whole = False
         """Whether the next session asks for whole transactions, because the last one could not be streamed."""
@@ -90,16 +96,18 @@ class Engine:
             sizes=producer_sizes(told, settings.cdc_kafka_config),
             careful=self._refusals.careful,
         )
+        shelf = KafkaShelf.of(settings)
         try:
             with self._shutdown.interruptible():
-                session = self._open(sink, told)
+                session = self._open(sink, shelf, told)
                 connection = ReplicationConnection(session.url)
             with connection:
                 with self._shutdown.interruptible():
                     stream, relay = self._start(session, connection)
                 self._streaming_since = time.monotonic()
                 self._observer.entered(Phase.STREAMING)
-                relay.run(self._shutdown)
+                with self._fuse.lit(self._shutdown) as stopping:
+                    relay.run(stopping)
                 self._observer.entered(Phase.STOPPING)
                 stream.finish()
             _log.info("stopped", transactions=relay.transactions, records=relay.records)
@@ -110,6 +118,8 @@ class Engine:
             raise
         finally:
             sink.abandon()
+            if shelf is not None:
+                shelf.close()
 
     def _after_refusal(self, error: RefusedError, told: Mapping[TopicName, int | None]) -> BrokerError:
         """Return what a refusal means: another session, if that one can get past it, or the end."""
@@ -122,7 +132,7 @@ class Engine:
         _log.warning("record_refused", topic=refusal.topic, known_limit=known, careful=self._refusals.careful)
         return BrokerError(Kind.RECORD_REFUSED, str(error))
 
-    def _open(self, sink: KafkaSink, told: Mapping[TopicName, int | None]) -> Session:
+    def _open(self, sink: KafkaSink, shelf: KafkaShelf | None, told: Mapping[TopicName, int | None]) -> Session:
         """Check the installation, and create what is the engine's to create: publication, slot, snapshot."""
         settings = self._settings
         with closing(connect(settings.database_url.get_secret_value())) as control:
@@ -140,10 +150,13 @@ class Engine:
                 types=read_types(control),
                 observer=self._observer,
                 form=self._formats.of(server.database),
+                shelf=shelf,
             )
-            if read_slot(control, settings.slot_name) is None:
+            slot = read_slot(control, settings.slot_name)
+            if slot is None or not bootstrap.is_ours(session, control, slot):
                 bootstrap.create_slot(session)
             bootstrap.drop_leftover(session, control)
+            let_standbys_copy(control, session.url, server, settings.slot_name, settings.cdc_slot_failover)
         return session
 
     def _letters(self, told: Mapping[TopicName, int | None]) -> Letters:
@@ -161,9 +174,12 @@ class Engine:
         if not missing and not publication_exists(control, publication):
             _create_publication(control, publication, wanted)
         published = read_tables(control, publication)
-        slot = read_slot(control, settings.slot_name)
+        slot = bootstrap.without_lost(settings, control, server, read_slot(control, settings.slot_name))
         existing = frozenset(wanted) - missing
-        findings = preflight.check(preflight.Installation(server, publication, published, wanted, existing, slot))
+        installation = preflight.Installation(
+            server, publication, published, wanted, existing, slot, omitted=read_omitted(control, publication)
+        )
+        findings = preflight.check(installation)
         if any(finding.stops for finding in findings):
             raise preflight.PreflightError(findings)
         for finding in findings:
@@ -186,11 +202,13 @@ class Engine:
             slot = read_slot(control, slot_name)
             if slot is None or slot.confirmed is None:
                 raise DatabaseError(Kind.CONNECTION_LOST, f"the slot {slot_name} went away")
-            tails = session.read_tails(session.keep_alive(stream, slot.confirmed))
+            waiting = session.keep_alive(stream, slot.confirmed)
+            session.judge(slot.confirmed, waiting)
+            tails = session.read_tails(waiting)
             _refuse_rewound(read_server(control), tails)
         confirmed, held = format_lsn(slot.confirmed), describe(furthest(tails))
         _log.info("streaming", slot=slot_name, confirmed_lsn=confirmed, held=held, tables=len(session.tables))
-        return stream, session.relay(stream, session.capture(), slot.confirmed, tails)
+        return stream, session.relay(stream, session.capture(), slot.confirmed, tails, session.keeper(slot.confirmed))
 
     def _before_pause(self, state: RetryCallState) -> None:
         self._observer.entered(Phase.RETRYING)

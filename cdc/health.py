@@ -44,6 +44,8 @@ class Health:
         self._in_flight = 0
         self._phase = Phase.OPENING
         self._entered = self._stepped = self._heard = self._acked = clock()
+        self.withheld: str | None = None
+        """Why the engine is not to count as ready though it streams: the guard's word, set from its thread."""
 
     @property
     def phase(self) -> Phase:
@@ -83,7 +85,9 @@ class Health:
         """Say whether changes travel: streaming, and moving within the short deadline."""
         if self._phase is not Phase.STREAMING:
             return Verdict(False, f"not streaming: {self._phase.value}")
-        return self._streaming(self._deadlines.ready)
+        verdict = self._streaming(self._deadlines.ready)
+        withheld = self.withheld
+        return Verdict(False, withheld) if verdict.ok and withheld is not None else verdict
 
     def live(self) -> Verdict:
         """Say whether the process is worth keeping: nothing that must move has stood still for the long deadline."""

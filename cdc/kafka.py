@@ -51,6 +51,7 @@ _KINDS: Final[Mapping[int, Kind]] = {
     KafkaError.TOPIC_EXCEPTION: Kind.TOPIC,
     KafkaError.TOPIC_AUTHORIZATION_FAILED: Kind.TOPIC_RIGHT,
     KafkaError.CLUSTER_AUTHORIZATION_FAILED: Kind.TOPIC_RIGHT,
+    KafkaError.GROUP_AUTHORIZATION_FAILED: Kind.GROUP_RIGHT,
     KafkaError.SASL_AUTHENTICATION_FAILED: Kind.BROKER_CREDENTIALS,
     KafkaError._AUTHENTICATION: Kind.BROKER_CREDENTIALS,  # noqa: SLF001  # likewise
     KafkaError._SSL: Kind.TLS,  # noqa: SLF001  # likewise
@@ -59,6 +60,12 @@ _KINDS: Final[Mapping[int, Kind]] = {
     KafkaError._TRANSPORT: Kind.BROKER_UNREACHABLE,  # noqa: SLF001  # likewise
     KafkaError._ALL_BROKERS_DOWN: Kind.BROKER_UNREACHABLE,  # noqa: SLF001  # likewise
     KafkaError._RESOLVE: Kind.BROKER_UNREACHABLE,  # noqa: SLF001  # likewise
+    # The broker that keeps a group: it starts, it moved, or it is not found yet.
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS: Kind.BROKER_UNREACHABLE,
+    KafkaError.COORDINATOR_NOT_AVAILABLE: Kind.BROKER_UNREACHABLE,
+    KafkaError.NOT_COORDINATOR: Kind.BROKER_UNREACHABLE,
+    KafkaError.REQUEST_TIMED_OUT: Kind.BROKER_UNREACHABLE,
+    KafkaError._WAIT_COORD: Kind.BROKER_UNREACHABLE,  # noqa: SLF001  # likewise
     KafkaError._FATAL: Kind.PRODUCER_FAILED,  # noqa: SLF001  # likewise
     KafkaError._GAPLESS_GUARANTEE: Kind.PRODUCER_FAILED,  # noqa: SLF001  # likewise
 }
@@ -78,11 +85,15 @@ def client_config(bootstrap_servers: str, given: Mapping[str, str]) -> ClientCon
     }
 
 
+def shared_settings(given: Mapping[str, str]) -> dict[str, str]:
+    """Return those of the user's settings that concern any client, not the producer alone."""
+    return {name: value for name, value in given.items() if name.startswith(_SHARED)}
+
+
 def reader_config(bootstrap_servers: str, given: Mapping[str, str]) -> ClientConfig:
     """Return the settings of a reader that joins no group and stores no offset."""
-    shared = {name: value for name, value in given.items() if name.startswith(_SHARED)}
     return {
-        **client_config(bootstrap_servers, shared),
+        **client_config(bootstrap_servers, shared_settings(given)),
         "group.id": "headwater-cdc-positions",
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,

@@ -4,6 +4,7 @@ Every figure of the loop comes through the observer. The endpoint reads from ano
 attribute each, replaced and never changed in place.
 """
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from cdc.budget import Held
 from cdc.deadletters import Reason
 from cdc.health import Health
 from cdc.lsn import Lsn, format_lsn
@@ -32,6 +34,7 @@ class Monitor:
         self._waiting: deque[tuple[Lsn, int]] = deque()
         self._oldest_us: int | None = None
         self._ever_streamed = False
+        self._held: Held | None = None
         self._registry = registry = CollectorRegistry()
         self._records = _counter(registry, "records", "Records of the stream that Kafka has acknowledged.")
         self._transactions = _counter(registry, "transactions", "Transactions read.")
@@ -58,6 +61,9 @@ class Monitor:
         self._gauge("in_flight", "Records that Kafka has not acknowledged.", lambda: self._last.in_flight)
         self._gauge("confirmed_lsn", "The LSN up to which everything is in Kafka.", lambda: self._last.confirmed)
         self._gauge("server_lsn", "The furthest the server is known to be.", lambda: self._last.server_end)
+        self._gauge("retained_wal_bytes", "WAL that the slot holds back.", lambda: self._wal("retained_bytes"))
+        self._gauge("wal_slope_bytes_per_second", "How fast that grows.", lambda: self._wal("slope"))
+        self._gauge("wal_seconds_left", "Until the WAL budget is used up.", lambda: self._wal("seconds_left"))
         self._gauge("ready", "1 while replication moves.", lambda: float(health.ready().ok))
         self._gauge("live", "1 while the process is worth keeping.", lambda: float(health.live().ok))
 
@@ -116,6 +122,11 @@ class Monitor:
         self._last = Progress(last.confirmed, last.server_end, 0, 0, 0, in_flight, full=False)
         self.health.copied(rows, in_flight)
 
+    def held(self, held: Held) -> None:
+        """Take what the slot holds back, from the guard's thread."""
+        self._held = held
+        self.health.withheld = held.reason
+
     def lag_bytes(self) -> int:
         """Return how much WAL lies between the confirmed LSN and the server's end, as last heard."""
         last = self._last
@@ -132,7 +143,7 @@ class Monitor:
 
     def summary(self) -> dict[str, Any]:
         """Return where the engine stands, for `/readyz` and `headwater cdc status`."""
-        ready, live, last = self.health.ready(), self.health.live(), self._last
+        ready, live, last, held = self.health.ready(), self.health.live(), self._last, self._held
         return {
             "phase": self.health.phase.value,
             "ready": ready.ok,
@@ -142,7 +153,13 @@ class Monitor:
             "lag_bytes": self.lag_bytes(),
             "lag_seconds": round(self.lag_seconds(), 3),
             "in_flight": last.in_flight,
+            "retained_wal_bytes": None if held is None else held.retained_bytes,
+            "wal_seconds_left": None if held is None or math.isinf(held.seconds_left) else round(held.seconds_left),
         }
+
+    def _wal(self, name: str) -> float:
+        held = self._held
+        return math.nan if held is None else float(getattr(held, name))
 
     def _gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
         Gauge(f"headwater_cdc_{name}", text, registry=self._registry).set_function(read)

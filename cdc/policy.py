@@ -66,16 +66,37 @@ _DECISIONS: Final[Mapping[Kind, Decision]] = {
         "CDC_SNAPSHOT_MODE=when_needed takes a new snapshot: rows come again as `r`, deletions since are not seen."
     ),
     Kind.SLOT_INVALIDATED: Stop(
-        "The server removed WAL the slot still needed (max_slot_wal_keep_size). Drop the slot, and start with "
-        "CDC_SNAPSHOT_MODE=when_needed for a new snapshot."
+        "The server removed WAL the slot still needed (max_slot_wal_keep_size). CDC_SNAPSHOT_MODE=when_needed drops "
+        "the slot and takes a new snapshot: rows come again as `r`, deletions since are not seen."
     ),
-    Kind.WAL_BUDGET: Stop("Set max_slot_wal_keep_size well above the WAL of the longest absence of the engine."),
+    Kind.SLOT_RECREATED: Stop(
+        "CDC_SNAPSHOT_MODE=when_needed drops the slot and takes a new snapshot: rows come again as `r`, deletions "
+        "since are not seen. CDC_ACCEPT_GAP with the LSN in the message goes on without what is missing."
+    ),
+    Kind.SOURCE_CHANGED: Stop(
+        "Correct DATABASE_URL, SLOT_NAME or CDC_TOPIC, so that each topic has one source. If the database was moved or "
+        "upgraded with its slot and nothing was written meanwhile, CDC_ACCEPT_GAP with the LSN in the message goes on; "
+        "otherwise use a new topic, or another CDC_BOOKMARK_GROUP for a second source in one topic."
+    ),
+    Kind.WAL_BUDGET: Stop(
+        "Find out what keeps the slot: Kafka away, a transaction that stays open, or too little headroom. Then raise "
+        "max_slot_wal_keep_size and CDC_WAL_BUDGET_BYTES well above the WAL of the longest absence. Where the slot was "
+        "dropped, CDC_SNAPSHOT_MODE=when_needed takes a new snapshot."
+    ),
+    Kind.FAILOVER: Stop(
+        "Leave CDC_SLOT_FAILOVER at auto, and start the engine: it lets standbys keep a copy of its slot. They need "
+        "sync_replication_slots = on, hot_standby_feedback = on, and a dbname in primary_conninfo."
+    ),
     Kind.HISTORY_REWOUND: Stop(
         "The database was restored to a time before records already in the topic. Use a new topic, or empty this one "
         "and drop the slot."
     ),
     Kind.TOPIC: Stop("Create the topics of CDC_TOPIC and CDC_MESSAGES before the engine starts."),
     Kind.TOPIC_RIGHT: Stop("Allow the Kafka user to describe, read and write the topic, and idempotent writes."),
+    Kind.GROUP_RIGHT: Stop(
+        "Allow the Kafka user to read the consumer group of CDC_BOOKMARK_GROUP, in which the engine remembers its "
+        "slot, or set it to nothing: then a slot that somebody drops and creates again is not noticed."
+    ),
     Kind.BROKER_CREDENTIALS: Stop("Check the security and SASL settings in CDC_KAFKA_CONFIG."),
     Kind.TLS: Stop(
         "Check who signed the certificate and which name it bears: sslmode and sslrootcert in DATABASE_URL, "

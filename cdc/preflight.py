@@ -3,7 +3,7 @@
 A finding is a fact about the installation. An error raised while checking is another thing: the check could not run.
 """
 
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -12,9 +12,10 @@ from psycopg import sql
 from cdc.capture import TableName
 from cdc.catalog import OLDEST_SERVER, Server, Table
 from cdc.errors import CdcError, Kind
+from cdc.pgoutput.messages import ReplicaIdentity
 from cdc.policy import Stop, decide
 from cdc.records import TopicName
-from cdc.slot import PLUGIN, Slot, drop_sql, publication_sql
+from cdc.slot import PLUGIN, PUBLISHED, Slot, drop_sql, publication_sql
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,8 @@ class Installation:
     """Those of the wanted tables that exist, published or not."""
     slot: Slot | None
     has_publication: bool = True
+    omitted: tuple[str, ...] = ()
+    """Operations that the publication does not send."""
 
 
 class PreflightError(CdcError):
@@ -119,6 +122,50 @@ def _tables(installation: Installation) -> Iterator[Finding]:
         yield Finding(Kind.PUBLICATION, message, remedy, stops=False, sql=statement.as_string())
 
 
+def _publication(installation: Installation) -> Iterator[Finding]:
+    name, omitted = installation.publication, installation.omitted
+    if omitted:
+        message = f"the publication {name} does not send {', '.join(omitted)}: such changes are not captured"
+        statement = sql.SQL("ALTER PUBLICATION {} SET (publish = {});").format(
+            sql.Identifier(name), sql.Literal(", ".join(PUBLISHED))
+        )
+        remedy = "Leave it if that is meant; otherwise let the publication send them."
+        yield Finding(Kind.PUBLICATION, message, remedy, stops=False, sql=statement.as_string())
+    if {"update", "delete"} <= set(omitted):
+        # The server wants the identity for these alone.
+        return
+    for table in installation.published:
+        identity = _identity(table)
+        lacking = [column for column in table.withheld if column in identity]
+        if table.name in installation.wanted and lacking:
+            message = (
+                f"the column list of {table.name} in the publication {name} lacks {', '.join(lacking)} of its replica "
+                "identity: the server refuses its updates and deletions"
+            )
+            cure = _column_list_sql(name, table, lacking)
+            yield Finding(Kind.PUBLICATION, message, f"Publish these columns too: {cure}", sql=cure)
+
+
+def _identity(table: Table) -> Collection[str]:
+    return {
+        ReplicaIdentity.DEFAULT: table.primary_key,
+        ReplicaIdentity.INDEX: table.identity_index,
+        ReplicaIdentity.FULL: table.withheld,
+        ReplicaIdentity.NOTHING: (),
+    }[table.replica_identity]
+
+
+def _column_list_sql(publication: str, table: Table, lacking: Sequence[str]) -> str:
+    # There is no statement that changes the list of one table and leaves the others alone.
+    given = {"p": sql.Identifier(publication), "t": sql.Identifier(table.name.schema, table.name.name)}
+    parts = [sql.SQL("ALTER PUBLICATION {p} DROP TABLE {t}; ALTER PUBLICATION {p} ADD TABLE {t}").format(**given)]
+    if table.replica_identity is not ReplicaIdentity.FULL:
+        listed = [*lacking, *(column.name for column in table.columns)]
+        parts.append(sql.SQL(" ({})").format(sql.SQL(", ").join(map(sql.Identifier, listed))))
+    statement = sql.Composed(parts).as_string()
+    return f"{statement};" if table.row_filter is None else f"{statement} WHERE ({table.row_filter});"
+
+
 def _keys(installation: Installation) -> Iterator[Finding]:
     for table in installation.published:
         if table.name not in installation.wanted:
@@ -144,7 +191,7 @@ def _slot(installation: Installation) -> Iterator[Finding]:
         yield _found(Kind.SLOT_INVALIDATED, f"the slot {slot.name} has lost WAL that it needs", drop_sql(slot.name))
 
 
-_CHECKS: Final[tuple[Callable[[Installation], Iterator[Finding]], ...]] = (_server, _tables, _keys, _slot)
+_CHECKS: Final[tuple[Callable[[Installation], Iterator[Finding]], ...]] = (_server, _tables, _publication, _keys, _slot)
 
 
 def _identity_sql(table: Table) -> str:

@@ -16,6 +16,7 @@ from typing import Final, Protocol
 
 import structlog
 
+from cdc.bookmark import UNKEPT, Keeper
 from cdc.capture import Capture
 from cdc.deadletters import DeadLetter, announce
 from cdc.ledger import Ledger, Limits, Span
@@ -83,6 +84,7 @@ class Relay:
         limits: Limits | None = None,
         pace: Pace | None = None,
         observer: Observer = UNWATCHED,
+        bookmark: Keeper = UNKEPT,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Start at the LSN that the slot has confirmed, with what the topics already hold."""
@@ -92,6 +94,8 @@ class Relay:
         self._ledger = Ledger(confirmed, limits or Limits())
         self._pace = pace or Pace()
         self._observer = observer
+        self._bookmark = bookmark
+        self._owed: Lsn | None = None
         self._clock = clock
         self._floors: Floors | None = floors
         self._open = False
@@ -159,6 +163,9 @@ class Relay:
         self._ledger.settle()
         self._tell()
         self._confirm()
+        while self._owed is not None and not giving_up():
+            self._sink.poll(self._pace.prompt)
+            self._confirm_what_is_owed()
         return self._ledger.in_flight == 0
 
     def _take(self, event: Event) -> None:
@@ -182,6 +189,8 @@ class Relay:
                 raise _ArrivedError
             for record in self._capture.records(event):
                 self._hand_over(record)
+            if isinstance(event, LogicalMessage) and not event.transactional:
+                self._pass(event.lsn)
 
     def _hand_over(self, record: Record) -> None:
         if self._floors is not None:
@@ -200,27 +209,42 @@ class Relay:
         self._sink.send(record, self._ledger.add(record))
 
     def _heed(self, keepalive: Keepalive) -> None:
-        self.server_end = max(self.server_end, keepalive.wal_end)
         self._reply_due |= keepalive.reply_requested
+        self._pass(keepalive.wal_end)
+
+    def _pass(self, lsn: Lsn) -> None:
+        """Note that the server has come so far, by its own word or by a message that stands in the log by itself."""
+        self.server_end = max(self.server_end, lsn)
         if not self._open:
             # Between transactions everything before the server's position has been sent, and so handed over. Within
             # one the server may be past commits that are still to come.
-            if keepalive.wal_end >= self._until:
+            if lsn >= self._until:
                 raise _ArrivedError
-            self._ledger.reach(keepalive.wal_end)
+            self._ledger.reach(lsn)
 
     def _do_what_is_due(self) -> None:
         now = self._clock()
         if self._reply_due or now >= self._next_status:
             self._confirm()
+        elif self._owed is not None:
+            self._confirm_what_is_owed()
         if now >= self._next_report:
             self._next_report = now + self._pace.report
             self._report()
 
     def _confirm(self) -> None:
-        self._stream.confirm(self._ledger.confirmed if self._held_at is None else self._held_at)
+        wanted = self._ledger.confirmed if self._held_at is None else self._held_at
+        covered = self._bookmark.cover(wanted)
+        self._stream.confirm(covered)
+        # The bookmark is on its way to Kafka; the rest follows when it is there.
+        self._owed = wanted if covered < wanted else None
         self._reply_due = False
         self._next_status = self._clock() + self._pace.status
+
+    def _confirm_what_is_owed(self) -> None:
+        if self._owed is not None and self._bookmark.covered() >= self._owed:
+            self._stream.confirm(self._owed)
+            self._owed = None
 
     def _tell(self) -> None:
         ledger = self._ledger

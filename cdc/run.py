@@ -1,6 +1,8 @@
 """Owns one run of the engine as a process: its log, its endpoint and its exit code. Reads no environment itself."""
 
 import logging
+import os
+import signal
 import sys
 from contextlib import ExitStack
 from typing import Final
@@ -10,6 +12,8 @@ import structlog
 from cdc.endpoint import serving
 from cdc.engine import Engine
 from cdc.errors import CdcError
+from cdc.fuse import Fuse
+from cdc.guard import Guard
 from cdc.health import Deadlines, Health
 from cdc.metrics import Monitor
 from cdc.policy import Stop, decide
@@ -28,7 +32,10 @@ def run(settings: Settings, shutdown: Shutdown) -> int:
             monitor = Monitor(Health(Deadlines(settings.cdc_ready_seconds, settings.cdc_live_seconds)))
             if settings.cdc_http_port is not None:
                 stack.enter_context(serving(monitor, settings.cdc_http_host, settings.cdc_http_port))
-            Engine(settings, shutdown, monitor).run()
+            guard = Guard(settings, monitor, stop=lambda: os.kill(os.getpid(), signal.SIGTERM))
+            stack.enter_context(guard.running())
+            Engine(settings, shutdown, monitor, Fuse(settings.cdc_freeze_seconds)).run()
+            guard.check()
     except PreflightError as error:
         for finding in error.findings:
             say = _log.error if finding.stops else _log.warning

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cdc.assembly import Assembly
+from cdc.bookmark import UNKEPT, Bookmark, BookmarkKeeper, Keeper, judge
 from cdc.capture import Capture, Route, TableName
 from cdc.catalog import Server, Table
 from cdc.deadletters import Letters
@@ -24,6 +25,7 @@ from cdc.readback import Search, Tail, read_tails
 from cdc.records import TopicName
 from cdc.relay import Pace, Relay
 from cdc.settings import Settings
+from cdc.shelf import KafkaShelf
 from cdc.shutdown import Shutdown
 from cdc.sink import KafkaSink
 from cdc.stream import ReplicationStream
@@ -46,6 +48,8 @@ class Session:
     observer: Observer = UNWATCHED
     form: Format = FLAT
     letters: Letters = field(default_factory=Letters)
+    shelf: KafkaShelf | None = None
+    """Where the bookmark is kept; None for none."""
 
     @property
     def url(self) -> str:
@@ -86,7 +90,51 @@ class Session:
         settings = self.settings
         return read_tails(settings.kafka_bootstrap_servers, settings.cdc_kafka_config, self.partitions, search, waiting)
 
-    def relay(self, stream: ReplicationStream, capture: Capture, confirmed: Lsn, tails: Tails) -> Relay:
+    def bookmarks(self, waiting: Callable[[], None]) -> tuple[Bookmark, ...]:
+        """Return what earlier engines have remembered.
+
+        Raises:
+            BrokerError: Kafka cannot be reached.
+            StopRequested: The engine is to stop.
+        """
+        return () if self.shelf is None else self.shelf.read(waiting)
+
+    def judge(self, confirmed: Lsn, waiting: Callable[[], None]) -> None:
+        """Refuse a slot, by what it has confirmed, that is not the one this engine left.
+
+        `confirmed` is to be read before, never after: an engine that still runs moves the bookmark first.
+
+        Raises:
+            CdcError: The slot is not ours to go on from, or Kafka cannot be reached.
+        """
+        settings = self.settings
+        source = self.server.source.decode()
+        judge(self.bookmarks(waiting), source, settings.slot_name, confirmed, accepted=settings.cdc_accept_gap)
+
+    def remember(self, lsn: Lsn) -> None:
+        """Put the bookmark where a slot is about to be created, and wait until Kafka has it.
+
+        Raises:
+            BrokerError: Kafka cannot be reached.
+            StopRequested: The engine is to stop.
+        """
+        if self.shelf is not None:
+            self.shelf.put(Bookmark(self.server.source.decode(), self.settings.slot_name, lsn), self.shutdown.check)
+
+    def keeper(self, confirmed: Lsn) -> Keeper:
+        """Return who keeps the bookmark ahead of the confirmations from here on."""
+        if self.shelf is None:
+            return UNKEPT
+        return BookmarkKeeper(self.shelf, self.server.source.decode(), self.settings.slot_name, confirmed)
+
+    def relay(
+        self,
+        stream: ReplicationStream,
+        capture: Capture,
+        confirmed: Lsn,
+        tails: Tails,
+        bookmark: Keeper = UNKEPT,
+    ) -> Relay:
         """Put the loop together."""
         settings = self.settings
         whole = Assembly(
@@ -105,6 +153,7 @@ class Session:
             limits=self.limits,
             pace=pace,
             observer=self.observer,
+            bookmark=bookmark,
         )
 
     def keep_alive(self, stream: ReplicationStream, confirmed: Lsn) -> Callable[[], None]:

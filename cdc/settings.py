@@ -8,15 +8,19 @@ from pydantic import DirectoryPath, Field, SecretStr, field_validator, model_val
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from cdc.assembly import DEFAULT_MEMORY
+from cdc.budget import BudgetAction
 from cdc.capture import TableName
 from cdc.emission import REGISTRY_SETTINGS, FormatName, Truncation
+from cdc.failover import SlotFailover
 from cdc.kafka import RESERVED
+from cdc.lsn import Lsn, parse_lsn
 from cdc.outbox import parse_messages
 from cdc.records import TopicName
 from cdc.slot import LONGEST_NAME
 
 _TABLE: Final = re.compile(r'\s*(?:"((?:[^"]|"")+)"|([^\s".,]+))\.(?:"((?:[^"]|"")+)"|([^\s".,]+))\s*(?:,|$)')
 _HTTP: Final = re.compile(r"https?://[^/\s]")
+_SHORTEST_HEARTBEAT_S: Final = 10.0
 _SLOT: Final = re.compile(r"[a-z0-9_]+")
 
 
@@ -51,6 +55,9 @@ class Settings(BaseSettings):
     cdc_messages: Annotated[dict[str, TopicName], NoDecode] = {}
     cdc_dead_letter_topic: str = "dlq-{topic}"
     cdc_snapshot_mode: SnapshotMode = SnapshotMode.INITIAL
+    cdc_slot_failover: SlotFailover = SlotFailover.AUTO
+    cdc_bookmark_group: Annotated[str, Field(max_length=249)] = "headwater-cdc-{slot}"
+    cdc_accept_gap: Lsn | None = None
     cdc_kafka_config: dict[str, str] = {}
     cdc_streaming: bool = True
     cdc_stream_memory_bytes: Annotated[int, Field(ge=64 * 1024)] = DEFAULT_MEMORY
@@ -65,6 +72,11 @@ class Settings(BaseSettings):
     cdc_http_host: str = "127.0.0.1"
     cdc_ready_seconds: Annotated[float, Field(ge=0.2)] = 10.0
     cdc_live_seconds: Annotated[float, Field(ge=1)] = 120.0
+    cdc_freeze_seconds: Annotated[float, Field(ge=0)] = 20.0
+    cdc_wal_budget_bytes: Annotated[int, Field(ge=1)] | None = None
+    cdc_wal_budget_action: BudgetAction = BudgetAction.WARN
+    cdc_guard_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
+    cdc_heartbeat_seconds: Annotated[float, Field(ge=0)] = 60.0
     log_level: str = "INFO"
 
     @field_validator("slot_name")
@@ -83,6 +95,18 @@ class Settings(BaseSettings):
     @classmethod
     def _parse_messages(cls, value: object) -> object:
         return parse_messages(value) if isinstance(value, str) else value
+
+    @field_validator("cdc_accept_gap", mode="before")
+    @classmethod
+    def _parse_gap(cls, value: object) -> object:
+        return parse_lsn(value) if isinstance(value, str) else value
+
+    @field_validator("cdc_heartbeat_seconds")
+    @classmethod
+    def _not_too_often(cls, seconds: float) -> float:
+        if 0 < seconds < _SHORTEST_HEARTBEAT_S:
+            raise ValueError(f"0 for none, or at least {_SHORTEST_HEARTBEAT_S:.0f}")
+        return seconds
 
     @field_validator("cdc_kafka_config")
     @classmethod
@@ -130,6 +154,11 @@ class Settings(BaseSettings):
         if level not in {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}:
             raise ValueError("one of DEBUG, INFO, WARNING, ERROR, CRITICAL")
         return level
+
+    @property
+    def bookmark_group(self) -> str:
+        """The consumer group that keeps the bookmark, empty for none; `{slot}` stands for the slot's name."""
+        return self.cdc_bookmark_group.replace("{slot}", self.slot_name)
 
     def topic_of(self, table: TableName) -> TopicName:
         """Return the topic of a table: `{schema}` and `{table}` in `cdc_topic` stand for its names."""

@@ -19,11 +19,14 @@ from cdc.lsn import Lsn, parse_lsn
 from cdc.postgres import translated
 
 PLUGIN: Final = "pgoutput"
+PUBLISHED: Final = ("insert", "update", "delete", "truncate")
+"""What a publication sends unless its `publish` option says otherwise."""
 LONGEST_NAME: Final = 63 - len("_snapshot_next")
 
 _SLOT: Final = """
-SELECT plugin::text, database::text, active, confirmed_flush_lsn::text, wal_status = 'lost'
-  FROM pg_replication_slots WHERE slot_name = %s
+SELECT plugin::text, database::text, active, confirmed_flush_lsn::text, wal_status = 'lost',
+       (to_jsonb(s) ->> 'failover')::boolean
+  FROM pg_replication_slots s WHERE slot_name = %s
 """
 
 _RETENTION: Final = """
@@ -60,6 +63,8 @@ class Slot:
     active: bool
     confirmed: Lsn | None
     lost: bool
+    failover: bool | None = None
+    """Whether standbys keep a copy of it; None where the server has no such slots (before 17)."""
 
 
 def snapshot_name(slot: str) -> str:
@@ -82,8 +87,9 @@ def read_slot(connection: Connection[Any], name: str) -> Slot | None:
         row: Any = connection.execute(_SLOT, (name,)).fetchone()
     if row is None:
         return None
-    plugin, database, active, confirmed, lost = row
-    return Slot(name, plugin, database, active, None if confirmed is None else parse_lsn(confirmed), bool(lost))
+    plugin, database, active, confirmed, lost, failover = row
+    at = None if confirmed is None else parse_lsn(confirmed)
+    return Slot(name, plugin, database, active, at, bool(lost), failover)
 
 
 def read_retention(connection: Connection[Any], name: str) -> Retention | None:
@@ -151,6 +157,19 @@ def publication_exists(connection: Connection[Any], name: str) -> bool:
     """
     with translated():
         return connection.execute("SELECT 1 FROM pg_publication WHERE pubname = %s", (name,)).fetchone() is not None
+
+
+def read_omitted(connection: Connection[Any], name: str) -> tuple[str, ...]:
+    """Return those of `insert`, `update`, `delete`, `truncate` that the publication does not send.
+
+    Raises:
+        DatabaseError: The connection is lost.
+    """
+    with translated():
+        row: Any = connection.execute(
+            "SELECT pubinsert, pubupdate, pubdelete, pubtruncate FROM pg_publication WHERE pubname = %s", (name,)
+        ).fetchone()
+    return () if row is None else tuple(kind for kind, sent in zip(PUBLISHED, row, strict=True) if not sent)
 
 
 def publication_sql(name: str, tables: Iterable[TableName]) -> str:

@@ -20,13 +20,11 @@ from cdc.lsn import Lsn, parse_lsn
 from cdc.pgoutput.frames import FrameReader, encode_status
 from cdc.pgoutput.messages import WireEvent
 from cdc.postgres import connect, keeps_any_bytes, kind_of, translated
+from cdc.vigil import Silence
 
 _BATCH_EVENTS: Final = 1024
 _BATCH_BYTES: Final = 1024 * 1024
 _CLOSING_S: Final = 2.0
-
-# A reader that paused longer than this was held back by Kafka: the silence before is its own, not the server's.
-_PAUSE_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +70,17 @@ class ReplicationConnection:
         with translated():
             row: Any = self._connection.execute(command).fetchone()
         return CreatedSlot(name, parse_lsn(row[1]), row[2])
+
+    def set_failover(self, slot: str) -> None:
+        """Let standbys keep a copy of the slot (PostgreSQL 17 and newer); nobody may be reading it.
+
+        Raises:
+            DatabaseError: The slot is in use, or the server refuses.
+        """
+        with translated():
+            self._connection.execute(
+                sql.SQL("ALTER_REPLICATION_SLOT {} ( FAILOVER true )").format(sql.Identifier(slot))
+            )
 
     def start(
         self, slot: str, publication: str, *, deadline: float, ask_after: float = math.inf, streaming: bool = False
@@ -125,16 +134,13 @@ class ReplicationStream:
         """Take over a connection that is in COPY BOTH mode."""
         self._pgconn = pgconn
         self._pgconn.nonblocking = 1
-        self._deadline = deadline
-        self._ask_after = min(ask_after, deadline / 2)
         self._clock = clock
+        self._silence = Silence(deadline, ask_after, clock())
         self._poll = select.poll()
         self._frames = FrameReader()
         self._poll.register(pgconn.socket, select.POLLIN)
         self._streaming = streaming
         self._confirmed = Lsn(0)
-        self._heard = self._read_at = clock()
-        self._asked = False
 
     def read(self, timeout: float) -> list[WireEvent]:
         """Return the next events, none if none come within `timeout` seconds; at most a thousand or a megabyte.
@@ -152,7 +158,8 @@ class ReplicationStream:
                 if not events and self._poll.poll(timeout * 1000):
                     self._pgconn.consume_input()
                     events = self._buffered()
-                self._watch(heard=bool(events))
+                if self._silence.watch(self._clock(), heard=bool(events)):
+                    self._send_status(reply_requested=True)
             return events
 
     def confirm(self, lsn: Lsn) -> None:
@@ -192,19 +199,6 @@ class ReplicationStream:
             events.append(read(data))
             room -= length
         return events
-
-    def _watch(self, *, heard: bool) -> None:
-        now = self._clock()
-        if heard or now - self._read_at > _PAUSE_S:
-            self._heard, self._asked = now, False
-        self._read_at = now
-        silence = now - self._heard
-        if silence > self._deadline:
-            message = f"the server has been silent for {silence:.0f} s"
-            raise DatabaseError(Kind.CONNECTION_LOST, message)
-        if silence > self._ask_after and not self._asked:
-            self._asked = True
-            self._send_status(reply_requested=True)
 
     def _send_status(self, *, reply_requested: bool = False) -> None:
         with translated():

@@ -16,7 +16,8 @@ from pydantic import SecretStr, ValidationError
 from rich.markup import escape
 from rich.table import Table
 
-from cdc.doctor import Diagnosis, Severity, diagnose
+from cdc.diagnosis import Diagnosis, Severity
+from cdc.doctor import diagnose
 from cdc.replay import Choice
 from cdc.run import run as run_engine
 from cdc.settings import Settings
@@ -58,7 +59,7 @@ def doctor(*, as_json: AsJson = False) -> None:
         document = {
             "ok": errors == 0,
             "errors": errors,
-            "warnings": len(found) - errors,
+            "warnings": sum(each.severity is Severity.WARNING for each in found),
             "findings": [each.as_dict() for each in found],
         }
         typer.echo(json.dumps(document))
@@ -129,6 +130,7 @@ def _engine(endpoint: str | None, report: Status) -> dict[str, Any]:
                 "state": answer["phase"],
                 "endpoint": endpoint,
                 **{name: answer[name] for name in ("ready", "reason", "in_flight", "lag_seconds")},
+                "wal_seconds_left": answer.get("wal_seconds_left"),
             }
         except (httpx.HTTPError, ValueError, KeyError, TypeError):
             # Not ours, or not there: the slot knows whether somebody reads it.
@@ -149,20 +151,26 @@ def _engine(endpoint: str | None, report: Status) -> dict[str, Any]:
         "reason": reasons[state],
         "in_flight": None,
         "lag_seconds": lag,
+        "wal_seconds_left": None,
     }
+
+
+def _time_left(seconds: float | None) -> str:
+    return "" if seconds is None else f", its budget lasts {seconds:.0f} s at the present rate"
 
 
 def _show_findings(found: tuple[Diagnosis, ...]) -> None:
     out = page()
     for each in found:
-        colour = "red" if each.severity is Severity.ERROR else "yellow"
+        colour = {Severity.ERROR: "red", Severity.WARNING: "yellow"}.get(each.severity, "dim")
         out.print(f"[{colour}]{each.severity.value}[/] {escape(each.kind.value)}: {escape(each.found)}")
         out.print(f"  remedy: {escape(each.remedy)}")
         if each.sql is not None:
             # As it is, so that it can be copied.
             out.print(f"  sql:    {escape(each.sql)}", soft_wrap=True)
     errors = sum(each.severity is Severity.ERROR for each in found)
-    out.print(f"{errors} errors, {len(found) - errors} warnings" if found else "Nothing is wrong.")
+    warnings = sum(each.severity is Severity.WARNING for each in found)
+    out.print(f"{errors} errors, {warnings} warnings" if errors or warnings else "Nothing is wrong.")
 
 
 def _show_status(engine: dict[str, Any], report: Status) -> None:
@@ -177,7 +185,7 @@ def _show_status(engine: dict[str, Any], report: Status) -> None:
         ("slot", f"{text(slot.name)} {text(slot.state)}, wal_status {text(slot.wal_status)}"),
         ("confirmed LSN", text(slot.confirmed_lsn)),
         ("lag", f"{text(slot.lag_bytes, ' bytes')}, {text(engine['lag_seconds'], ' s')}"),
-        ("retained WAL", text(slot.retained_wal_bytes, " bytes")),
+        ("retained WAL", text(slot.retained_wal_bytes, " bytes") + _time_left(engine["wal_seconds_left"])),
         ("in flight", text(engine["in_flight"])),
         *(
             (

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from cdc.simulation.idle import run_variants
 from stack import bench_commands, cdc_commands, sending, sim
 from stack import status as status_report
 from stack.demo import run_demo
@@ -154,8 +156,13 @@ def demo(
     raise typer.Exit(0 if result.ok else 1)
 
 
-@app.command(name="sim")
+sim_app = typer.Typer()
+app.add_typer(sim_app, name="sim")
+
+
+@sim_app.callback(invoke_without_command=True)
 def simulate(
+    context: typer.Context,
     *,
     minutes: Annotated[float, typer.Option(min=0.01, help="How long to run, on every core.")] = 2,
     schedules: Annotated[int | None, typer.Option(min=1, help="Run so many schedules instead.")] = None,
@@ -165,12 +172,32 @@ def simulate(
     as_json: AsJson = False,
 ) -> None:
     """Run the change-capture loop through simulated crashes, delays and outages, and check every record."""
+    if context.invoked_subcommand is not None:
+        return
     tally = sim.simulate(console, seed=seed, schedules=schedules, seconds=minutes * 60)
     if as_json:
         typer.echo(sim.as_json(tally))
     else:
         page().print(sim.in_words(tally))
     raise typer.Exit(0 if tally.good else 1)
+
+
+@sim_app.command(name="idle")
+def simulate_idle(
+    *,
+    hours: Annotated[float, typer.Option(min=0.1, help="How many simulated hours.")] = 24,
+    as_json: AsJson = False,
+) -> None:
+    """Simulate an idle table beside a busy one, and print the most WAL that its slot ever held back."""
+    held = run_variants(hours)
+    if as_json:
+        typer.echo(json.dumps({**asdict(held), "ok": held.ok}, separators=(",", ":")))
+    else:
+        page().print(
+            f"{held.hours:g} hours: at most {held.retained_max_bytes:,} bytes of WAL held back,"
+            f" {held.heartbeat_bytes:,} allowed, {held.heartbeats:,} heartbeats"
+        )
+    raise typer.Exit(0 if held.ok else 1)
 
 
 def _print_status(stack: LocalStack) -> None:

@@ -4,12 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from cdc.catalog import Server
-from cdc.doctor import Examination, Severity, examine
+from cdc.capture import TableName
+from cdc.catalog import Server, Table
+from cdc.diagnosis import Severity
+from cdc.doctor import Examination, advise, examine
 from cdc.errors import Kind
 from cdc.lsn import Lsn, Position
-from cdc.slot import Retention
+from cdc.pgoutput.messages import ReplicaIdentity
+from cdc.preflight import Installation
+from cdc.slot import Retention, Slot
 
+NAME = TableName("public", "event_headers")
 SERVER = Server("7", "db", 180004, "logical", Lsn(8), "me", may_replicate=True, slot_wal_keep_mb=1024)
 SLOT = Retention(True, "reserved", Lsn(8), 5000, 100)
 SOUND = Examination(SERVER, "s", SLOT, None, 3, Position(Lsn(8), 4))
@@ -76,3 +81,40 @@ def test_no_room_for_a_slot_is_an_error_only_while_one_is_needed() -> None:
     assert list(examine(replace(SOUND, free_slots=0))) == []
     kinds = [each.kind for each in examine(replace(SOUND, retention=None, held=None, free_slots=0))]
     assert kinds == [Kind.SLOT_LOST, Kind.NO_FREE_SLOT]
+
+
+TABLE = Table(NAME, 1, False, ReplicaIdentity.DEFAULT, (), ("id",), (), "(id > 5)", withheld=("note",))
+FAILOVER = Slot("s", "pgoutput", "db", active=True, confirmed=Lsn(8), lost=False, failover=True)
+INSTALLED = Installation(SERVER, "pub", (TABLE,), (NAME,), frozenset({NAME}), FAILOVER)
+
+
+def test_what_the_publication_leaves_out_is_worth_knowing() -> None:
+    """A column list and a row filter are shown, and are no fault."""
+    found = list(advise(INSTALLED, has_standby=False, waited=""))
+    assert {each.severity for each in found} == {Severity.INFO}
+    assert [each.found for each in found] == [
+        "the publication pub leaves out columns of public.event_headers: note",
+        "the publication pub sends only rows of public.event_headers with (id > 5)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("installation", "has_standby", "waited", "found"),
+    [
+        (replace(INSTALLED, slot=replace(FAILOVER, failover=False)), False, "", "is no failover slot"),
+        (INSTALLED, True, "", "synchronized_standby_slots is empty"),
+        (INSTALLED, True, "standby", None),
+        (INSTALLED, False, "", None),
+        (replace(INSTALLED, server=replace(SERVER, version=160004)), True, "", None),
+        (replace(INSTALLED, server=replace(SERVER, standby=True)), True, "", None),
+        (replace(INSTALLED, slot=None), True, "", None),
+    ],
+)
+def test_failover_slots_that_could_be_are_told(
+    installation: Installation, has_standby: bool, waited: str, found: str | None
+) -> None:
+    """Only where the server has them, and the waiting only where there is a standby."""
+    bare = replace(installation, published=())
+    said = [each.found for each in advise(bare, has_standby, waited)]
+    assert len(said) == (found is not None)
+    assert found is None or found in said[0]

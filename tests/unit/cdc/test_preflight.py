@@ -114,3 +114,41 @@ def test_a_table_without_an_identity_is_a_doubt() -> None:
     assert [(finding.kind, finding.stops) for finding in findings] == [(Kind.TABLE_KEY, False)] * 2
     assert "keyed by the whole row" in findings[0].message
     assert "primary key" in findings[0].remedy
+
+
+NARROW = replace(TABLE, columns=(Column("name", 25, -1, False),), withheld=("id", "note"), row_filter="id > 5")
+
+
+def test_a_column_list_without_the_identity_stops() -> None:
+    """The server would refuse the users' updates; the statement adds what lacks and keeps the filter and the rest."""
+    finding = check(replace(SOUND, published=(NARROW,)))[0]
+    assert (finding.kind, finding.stops) == (Kind.PUBLICATION, True)
+    assert "lacks id of its replica identity" in finding.message
+    assert finding.sql == (
+        'ALTER PUBLICATION "pub" DROP TABLE "public"."event_headers"; '
+        'ALTER PUBLICATION "pub" ADD TABLE "public"."event_headers" ("id", "name") WHERE (id > 5);'
+    )
+
+
+def test_a_full_identity_takes_no_column_list() -> None:
+    """Every column is the identity, so the list has to go."""
+    full = replace(NARROW, replica_identity=ReplicaIdentity.FULL, row_filter=None)
+    finding = check(replace(SOUND, published=(full,)))[0]
+    assert finding.sql is not None
+    assert finding.sql.endswith('ADD TABLE "public"."event_headers";')
+    assert "lacks id, note" in finding.message
+
+
+@pytest.mark.parametrize("omitted", [(), ("update", "delete")])
+def test_a_column_list_with_the_identity_or_for_inserts_alone_is_no_fault(omitted: tuple[str, ...]) -> None:
+    """Column lists and row filters are the publication's to decide."""
+    table = replace(TABLE, withheld=("note",), row_filter="id > 5") if not omitted else NARROW
+    assert not any(finding.stops for finding in check(replace(SOUND, published=(table,), omitted=omitted)))
+
+
+def test_an_operation_that_is_not_sent_is_a_doubt() -> None:
+    """Somebody may mean it; nobody should find out by missing deletions."""
+    (finding,) = check(replace(SOUND, omitted=("delete", "truncate")))
+    assert not finding.stops
+    assert "delete, truncate" in finding.message
+    assert finding.sql == """ALTER PUBLICATION "pub" SET (publish = 'insert, update, delete, truncate');"""

@@ -8,7 +8,7 @@ from cdc.capture import Capture
 from cdc.errors import BrokerError, DatabaseError, Kind
 from cdc.ledger import Limits
 from cdc.lsn import Lsn, Position
-from cdc.pgoutput.messages import Begin, Commit, Event, Insert, Keepalive, Relation
+from cdc.pgoutput.messages import Begin, Commit, Event, Insert, Keepalive, LogicalMessage, Relation
 from cdc.positions import Floors
 from cdc.records import TopicName
 from cdc.relay import Pace, Relay, Sink, Stream
@@ -74,6 +74,22 @@ def test_an_idle_table_moves_the_slot_on(list_stream, list_sink, new_capture: Ca
     stream = list_stream([[Keepalive(Lsn(1000), reply_requested=False)]])
     Loop(stream, list_sink(), new_capture(), pace=ALWAYS).steps(1)
     assert stream.confirmed == [1000]
+
+
+def test_a_message_outside_of_transactions_moves_the_slot_on(
+    list_stream, list_sink, new_capture: Callable[[], Capture], headers_relation: Relation
+) -> None:
+    """A heartbeat stands in the log behind every commit that was sent; one within a transaction says nothing."""
+    begin, relation, insert, commit = transaction(headers_relation, 8, "a")
+    within = LogicalMessage(True, Lsn(500), "x", b"")
+    outside = LogicalMessage(False, Lsn(1000), "headwater.heartbeat", b"")
+    stream, sink = list_stream([[begin, relation, insert, within, commit], [outside]]), list_sink(prompt=False)
+    loop = Loop(stream, sink, new_capture(), pace=ALWAYS)
+    loop.steps(2)
+    assert set(stream.confirmed) == {0}
+    sink.acknowledge(0)
+    loop.steps(1)
+    assert stream.confirmed[-1] == 1000
 
 
 def test_a_keepalive_waits_for_what_is_in_flight(

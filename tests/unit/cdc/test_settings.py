@@ -135,3 +135,14 @@ def test_streaming_is_on_unless_it_is_turned_off(monkeypatch: pytest.MonkeyPatch
     assert settings(monkeypatch, CDC_SPOOL_DIR=str(tmp_path)).cdc_spool_dir == tmp_path
     with pytest.raises(ValidationError, match="cdc_spool_dir"):
         settings(monkeypatch, CDC_SPOOL_DIR=str(tmp_path / "gone"))
+
+
+def test_what_slot_care_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An LSN as it is printed, a group named by its slot, and no heartbeat so short that it could not be kept."""
+    made = settings(monkeypatch, CDC_ACCEPT_GAP="16/B374D848", SLOT_NAME="s1", CDC_HEARTBEAT_SECONDS="0")
+    assert made.cdc_accept_gap == 0x16B374D848
+    assert made.bookmark_group == "headwater-cdc-s1"
+    assert settings(monkeypatch, CDC_BOOKMARK_GROUP="").bookmark_group == ""
+    for name, value in (("CDC_ACCEPT_GAP", "yes"), ("CDC_HEARTBEAT_SECONDS", "9"), ("CDC_WAL_BUDGET_ACTION", "x")):
+        with pytest.raises(ValidationError):
+            settings(monkeypatch, **{name: value})

@@ -54,3 +54,14 @@ def test_a_failing_run_returns_one(monkeypatch: pytest.MonkeyPatch) -> None:
         "failures": 0,
         "seeds": [41],
     }
+
+
+def test_an_idle_table_is_simulated_by_a_command() -> None:
+    """`headwater sim idle`: the most that was held back, the bound, and nothing of the other simulation."""
+    result = CliRunner().invoke(app, ["sim", "idle", "--hours", "0.5", "--json"])
+    assert result.exit_code == 0
+    held = json.loads(result.stdout)
+    assert list(held) == ["hours", "retained_max_bytes", "heartbeat_bytes", "heartbeats", "ok"]
+    assert (held["hours"], held["ok"]) == (0.5, True)
+    assert 0 < held["retained_max_bytes"] <= held["heartbeat_bytes"]
+    assert "at most" in CliRunner().invoke(app, ["sim", "idle", "--hours", "0.5"]).stdout

@@ -13,7 +13,8 @@ import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 from pydantic import SecretStr
 
-from cdc.doctor import Severity, diagnose
+from cdc.diagnosis import Severity
+from cdc.doctor import diagnose
 from cdc.errors import Kind
 from cdc.registry import IncompatibleSchemaError, Registry, RegistryError
 from cdc.settings import Settings

@@ -1,0 +1,77 @@
+"""An engine that wakes after its slot is another's writes nothing more (point 1 of the promises)."""
+
+import signal
+import time
+from collections import Counter
+from typing import Any
+
+import psutil
+import pytest
+
+EVENTS = 400
+
+
+def hand_over(
+    database: Any, topic: Any, launch: Any, slot: str, broker: psutil.Process, wait_until: Any, **given: str
+) -> Any:
+    """Let a second engine take over from one that was frozen with records waiting for Kafka; return that one."""
+    frozen = launch(CDC_MAX_IN_FLIGHT_RECORDS="1000", **given)
+    frozen.wait_for("streaming")
+    database.insert("first")
+    wait_until(lambda: topic.of("first"), "a record")
+    broker.suspend()
+    try:
+        for number in range(EVENTS):
+            database.insert(f"{number:04}")
+        end = database.wal_end()
+        # Everything was read and waits for Kafka, most of it behind the requests that are under way.
+        sent = "SELECT sent_lsn - '0/0'::pg_lsn FROM pg_stat_replication JOIN pg_replication_slots ON active_pid = pid"
+        wait_until(lambda: database.run(f"{sent} WHERE slot_name = %s", slot)[0][0] >= end, "all of it was sent")
+        wait_until(lambda: frozen.process.poll() is None and _quiet(frozen), "the engine has read it")
+        frozen.process.send_signal(signal.SIGSTOP)
+    finally:
+        broker.resume()
+    wait_until(lambda: psutil.Process(frozen.process.pid).status() == psutil.STATUS_STOPPED, "it is frozen")
+    successor = launch()
+    successor.wait_for("retrying")
+    database.run("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = %s", slot)
+    gone = time.monotonic()
+    successor.wait_for("streaming")
+    assert time.monotonic() - gone < 5
+    wait_until(lambda: database.confirmed(slot) >= end, "everything confirmed")
+    return frozen
+
+
+def _quiet(engine: Any) -> bool:
+    """Say whether the engine has nothing to do for a tenth of a second."""
+    process = psutil.Process(engine.process.pid)
+    return process.cpu_percent(0.1) < 50
+
+
+@pytest.fixture
+def broker(local_stack: Any, kafka_bootstrap: str) -> psutil.Process:
+    """The broker's process."""
+    assert kafka_bootstrap
+    return psutil.Process(local_stack.processes()["kafka"].pid)
+
+
+def test_a_frozen_engine_that_wakes_writes_nothing(database, topic, launch, slot, broker, wait_until) -> None:
+    """Its slot was taken over while it had hundreds of records queued: each is in the topic once."""
+    frozen = hand_over(database, topic, launch, slot, broker, wait_until, CDC_FREEZE_SECONDS="1")
+    frozen.process.send_signal(signal.SIGCONT)
+    assert frozen.exit_code() == -signal.SIGALRM
+    database.insert("last")
+    wait_until(lambda: topic.of("last"), "the last record")
+    once = Counter(record.key for record in topic.records())
+    assert once == Counter(["first", "last", *(f"{number:04}" for number in range(EVENTS))])
+
+
+def test_without_the_fuse_it_would(database, topic, launch, slot, broker, wait_until) -> None:
+    """The hole is real: what waits in the client's queue is sent before the engine learns that it has lost its slot."""
+    frozen = hand_over(database, topic, launch, slot, broker, wait_until, CDC_FREEZE_SECONDS="0")
+    frozen.process.send_signal(signal.SIGCONT)
+    frozen.wait_for("retrying")
+    database.insert("last")
+    wait_until(lambda: topic.of("last"), "the last record")
+    once = Counter(record.key for record in topic.records())
+    assert max(once.values()) > 1
