@@ -99,6 +99,8 @@ def message(text: bytes) -> LogicalMessage:
 
 M = (message(b"m"), 5)
 ABORT = StreamAbort(5, 6)
+AGAIN = [StreamStop(), ABORT, StreamStart(5, False)]
+LATER = [StreamStop(), StreamAbort(5, 7)]
 
 
 @pytest.mark.parametrize(
@@ -111,6 +113,9 @@ ABORT = StreamAbort(5, 6)
             [(row("b"), 6), (row("c"), 7), M, StreamStop(), StreamAbort(5, 7), ABORT],
             [],
         ),
+        ([(row("a"), 5), (row("b"), 6), M, *AGAIN, (row("c"), 7), *LATER], [row("a")]),
+        ([(row("a"), 5), (row("b"), 7), (row("c"), 6), *LATER, ABORT], [row("a")]),
+        ([(row("a"), 5), (row("b"), 8), M, (row("c"), 7), (row("d"), 6), *LATER, ABORT], [row("a")]),
         ([(row("a"), 6), M, (row("b"), 7), (row("c"), 5), StreamStop()], [row("a"), message(b"m"), row("b"), row("c")]),
     ],
 )
@@ -127,6 +132,7 @@ def test_a_message_that_is_in_no_doubt_shares_the_fate_of_its_savepoint(
     "parts",
     [
         [(row("a"), 5), M, (row("b"), 6), StreamStop(), ABORT],
+        [(row("a"), 5), M, (row("b"), 6), *AGAIN, (row("c"), 5), (row("d"), 7), *LATER],
         [(row("a"), 5), M, StreamStop(), ABORT],
         [(row("a"), 5), M, StreamStop(), StreamStart(5, False), (row("b"), 6), StreamStop(), ABORT],
     ],
