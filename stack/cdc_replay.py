@@ -29,7 +29,7 @@ _SHOWN: Final = {
     State.FOREIGN: "dim",
 }
 _HELP: Final = {
-    State.SUPERSEDED: "superseded ones have newer records under their keys; --superseded sends them all the same",
+    State.SUPERSEDED: "newer records have their keys; --superseded sends them all the same",
     State.TOO_LARGE: "raise max.message.bytes of the topic (and message.max.bytes, if CDC_KAFKA_CONFIG has it) first",
     State.UNENCODABLE: "a later version may encode them; until then the rows have to be corrected",
     State.FOREIGN: "they are of another database",
@@ -103,8 +103,8 @@ def _show(verdicts: Sequence[Verdict], sent: int, choice: Choice, *, dry_run: bo
     for verdict in verdicts:
         letter = verdict.letter
         place = f"{letter.position.encode().decode()} {letter.topic} {letter.key.decode(errors='backslashreplace')}"
-        state = f"[{_SHOWN[verdict.state]}]{verdict.state.value}[/]"
-        mark = " would be sent" if dry_run and choice.covers(verdict) else " sent" if verdict.sent else ""
+        state = f"[{_SHOWN[verdict.state]}]{'sent' if verdict.sent else verdict.state.value}[/]"
+        mark = " would be sent" if dry_run and choice.covers(verdict) else ""
         out.print(f"{state}{mark} {escape(place)}")
         out.print(f"  {escape(letter.table)} {letter.reason}: {escape(letter.error)}")
         if verdict.detail:
