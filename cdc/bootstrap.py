@@ -28,8 +28,8 @@ from cdc.pgoutput.messages import Insert, Message, Update
 from cdc.postgres import connect, translated
 from cdc.records import Record, TopicName
 from cdc.session import Session, Tails, describe, furthest
-from cdc.settings import SnapshotMode
-from cdc.slot import Slot, drop_slot, next_snapshot_name, promote, read_slot, snapshot_name, try_lock
+from cdc.settings import Settings, SnapshotMode
+from cdc.slot import PLUGIN, Slot, drop_slot, next_snapshot_name, promote, read_slot, snapshot_name, try_lock
 from cdc.snapshot import Earlier, SnapshotCopy, import_snapshot, read_rows
 from cdc.stream import CreatedSlot, ReplicationConnection
 from cdc.types import TypeCatalog
@@ -86,6 +86,25 @@ def create_slot(session: Session) -> None:
             created = exporter.create_slot(snapshot_name(slot))
             _log.info("snapshot_started", slot=slot, consistent_point=format_lsn(created.consistent_point))
             _copy(session, reader, created, Earlier())
+
+
+def renewed(connection: Connection[Any], settings: Settings) -> Slot | None:
+    """Return the engine's slot; under `when_needed` one that was invalidated is dropped first.
+
+    An invalidated slot gives nothing any more, so dropping it loses nothing that dropping it later would save. The
+    snapshot's slot is dropped with its own snapshot: without the WAL since then the copy cannot be finished.
+
+    Raises:
+        DatabaseError: The connection is lost.
+    """
+    name = settings.slot_name
+    if settings.cdc_snapshot_mode is SnapshotMode.WHEN_NEEDED:
+        for each in (name, snapshot_name(name)):
+            slot = read_slot(connection, each)
+            if slot is not None and slot.lost and slot.plugin == PLUGIN:
+                drop_slot(connection, each)
+                _log.warning("lost_slot_dropped", slot=each)
+    return read_slot(connection, name)
 
 
 def drop_leftover(session: Session, connection: Connection[Any]) -> None:

@@ -109,14 +109,25 @@ class Capture:
         Raises:
             CdcError: The row does not fit the relation.
         """
-        payload = encoder.row(row, READ, self._now_ms())
         position = Position.of_snapshot_row(consistent_point, number)
-        headers: Headers = [
-            (POSITION, position.encode()),
-            self._source,
-            (SNAPSHOT, orjson.dumps((table.schema, table.name, key))),
-        ]
-        return Record(self._routes[table].topic, payload.key, payload.value, position, headers)
+        mark = orjson.dumps((table.schema, table.name, key))
+        return self.read_record(encoder, table, row, position, [(SNAPSHOT, mark)])
+
+    def read_record(
+        self, encoder: TableEncoder, table: TableName, row: Row, position: Position, headers: Headers
+    ) -> Record:
+        """Return the record of a row that was read and not streamed, at a position, with headers besides its place.
+
+        Raises:
+            CdcError: The row does not fit the relation.
+        """
+        payload = encoder.row(row, READ, self._now_ms())
+        placed: Headers = [(POSITION, position.encode()), self._source, *headers]
+        return Record(self.topic_of(table), payload.key, payload.value, position, placed)
+
+    def topic_of(self, table: TableName) -> TopicName:
+        """Return the topic of a captured table."""
+        return self._routes[table].topic
 
     def _changed(self, change: Insert | Update | Delete) -> Sequence[Record]:
         self._change += 1

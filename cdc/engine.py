@@ -6,14 +6,18 @@ other engine is shut out); ask Kafka where the topics end; then relay.
 
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import Any, Final
+from uuid import uuid4
 
 import structlog
 from psycopg import Connection
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential_jitter
 
 from cdc import bootstrap, preflight
+from cdc.backfill.reader import ThreadReader
+from cdc.backfill.work import Backfill
+from cdc.bootstrap import renewed
 from cdc.capture import TableName
 from cdc.catalog import Server, Table, missing_tables, read_server, read_tables, read_types
 from cdc.errors import CdcError, DatabaseError, Kind
@@ -23,7 +27,7 @@ from cdc.policy import Retry, decide
 from cdc.postgres import connect
 from cdc.relay import Relay
 from cdc.session import Session, Tails, describe, furthest
-from cdc.settings import Settings
+from cdc.settings import Settings, SnapshotMode
 from cdc.shutdown import Shutdown, StopRequested
 from cdc.sink import KafkaSink
 from cdc.slot import create_publication, publication_exists, read_slot
@@ -71,10 +75,13 @@ class Engine:
         try:
             with self._shutdown.interruptible():
                 session = self._open(sink)
+                if settings.cdc_snapshot_mode is SnapshotMode.ONLY:
+                    _log.info("stopped_after_snapshot", slot=settings.slot_name)
+                    return
                 connection = ReplicationConnection(session.url)
-            with connection:
+            with connection, ExitStack() as cleanup:
                 with self._shutdown.interruptible():
-                    stream, relay = self._start(session, connection)
+                    stream, relay = self._start(session, connection, cleanup)
                 self._streaming_since = time.monotonic()
                 self._observer.entered(Phase.STREAMING)
                 relay.run(self._shutdown)
@@ -113,7 +120,7 @@ class Engine:
         if not missing and not publication_exists(control, publication):
             _create_publication(control, publication, wanted)
         published = read_tables(control, publication)
-        slot = read_slot(control, settings.slot_name)
+        slot = renewed(control, settings)
         existing = frozenset(wanted) - missing
         findings = preflight.check(preflight.Installation(server, publication, published, wanted, existing, slot))
         if any(finding.stops for finding in findings):
@@ -122,7 +129,9 @@ class Engine:
             _log.warning("finding", kind=finding.kind.value, detail=finding.message, remedy=finding.remedy)
         return tuple(table for table in published if table.name in wanted)
 
-    def _start(self, session: Session, connection: ReplicationConnection) -> tuple[ReplicationStream, Relay]:
+    def _start(
+        self, session: Session, connection: ReplicationConnection, cleanup: ExitStack
+    ) -> tuple[ReplicationStream, Relay]:
         """Take the slot, then ask Kafka where the topics end, then put the loop together."""
         settings = self._settings
         slot_name = settings.slot_name
@@ -141,7 +150,10 @@ class Engine:
             _refuse_rewound(read_server(control), tails)
         confirmed, held = format_lsn(slot.confirmed), describe(furthest(tails))
         _log.info("streaming", slot=slot_name, confirmed_lsn=confirmed, held=held, tables=len(session.tables))
-        return stream, session.relay(stream, session.capture(), slot.confirmed, tails)
+        capture, life = session.capture(), uuid4().hex
+        reader = cleanup.enter_context(closing(ThreadReader(session, life)))
+        backfill = Backfill(slot_name, life, reader, capture, session.partitions, observer=self._observer)
+        return stream, session.relay(stream, capture, slot.confirmed, tails, backfill)
 
     def _before_pause(self, state: RetryCallState) -> None:
         self._observer.entered(Phase.RETRYING)

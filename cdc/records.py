@@ -22,7 +22,10 @@ XID: Final = "cdc.xid"
 COMMITTED: Final = "cdc.commit_us"
 """Commit time in microseconds since the Unix epoch, decimal; a snapshot row has none."""
 SNAPSHOT: Final = "cdc.snapshot"
-"""A JSON array of schema, table and the texts of the key columns: how far a snapshot came; only on snapshot rows."""
+"""A JSON array of schema, table and the texts of the key columns: how far a snapshot came; only on snapshot rows.
+Those of an incremental snapshot have the id of its request as a fourth element."""
+REPLAY: Final = "cdc.replay"
+"""The id of the request for which a row was sent again; only on rows of a replay."""
 UNAVAILABLE: Final = "cdc.unavailable"
 """A JSON array of the columns that the server did not send; only where there are any."""
 

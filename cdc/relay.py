@@ -16,11 +16,12 @@ from typing import Final, Protocol
 
 import structlog
 
+from cdc.backfill.work import Backfill
 from cdc.capture import Capture
 from cdc.ledger import Ledger, Limits, Span
 from cdc.lsn import LARGEST_LSN, Lsn, format_lsn
 from cdc.observer import UNWATCHED, Observer, Progress
-from cdc.pgoutput.messages import Begin, Commit, Event, Keepalive
+from cdc.pgoutput.messages import Begin, Commit, Event, Keepalive, LogicalMessage, Message
 from cdc.positions import Floors
 from cdc.records import Record
 
@@ -82,15 +83,20 @@ class Relay:
         limits: Limits | None = None,
         pace: Pace | None = None,
         observer: Observer = UNWATCHED,
+        backfill: Backfill | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Start at the LSN that the slot has confirmed, with what the topics already hold."""
+        """Start at the LSN that the slot has confirmed, with what the topics already hold.
+
+        `backfill` does the incremental snapshots that the stream's messages ask for; without it nobody does.
+        """
         self._stream = stream
         self._sink = sink
         self._capture = capture
         self._ledger = Ledger(confirmed, limits or Limits())
         self._pace = pace or Pace()
         self._observer = observer
+        self._backfill = backfill
         self._clock = clock
         self._floors: Floors | None = floors
         self._open = False
@@ -141,7 +147,9 @@ class Relay:
             for event in events:
                 self._take(event)
             self._sink.poll(0)
-        self._ledger.settle()
+        confirmed = self._ledger.settle()
+        if self._backfill is not None:
+            self._backfill.turn(confirmed)
         self._tell()
         self._do_what_is_due()
 
@@ -167,6 +175,8 @@ class Relay:
             self._open = True
             self._begin = event
             self._capture.begin(event)
+            if self._backfill is not None and self._backfill.watching:
+                self._backfill.begin(event)
         elif isinstance(event, Commit):
             self._open = False
             self.transactions += 1
@@ -175,8 +185,23 @@ class Relay:
         elif isinstance(event, Keepalive):
             self._heed(event)
         else:
-            for record in self._capture.records(event):
+            records = self._capture.records(event)
+            for record in records:
                 self._hand_over(record)
+            if self._backfill is not None:
+                self._show(self._backfill, event, records)
+
+    def _show(self, backfill: Backfill, message: Message, records: Sequence[Record]) -> None:
+        if isinstance(message, LogicalMessage):
+            rows = backfill.heard(message)
+            for row in rows:
+                # Their places are new, so no partition holds them, and they belong to no transaction.
+                self.records += 1
+                self._sink.send(row, self._ledger.add(row))
+            if not message.transactional:
+                self._ledger.reach(Lsn(message.lsn + 1))
+        elif backfill.watching:
+            backfill.saw(message, records)
 
     def _hand_over(self, record: Record) -> None:
         if self._floors is not None:
@@ -211,7 +236,9 @@ class Relay:
             self._report()
 
     def _confirm(self) -> None:
-        self._stream.confirm(self._ledger.confirmed if self._held_at is None else self._held_at)
+        confirmed = self._ledger.confirmed if self._held_at is None else self._held_at
+        hold = None if self._backfill is None else self._backfill.hold
+        self._stream.confirm(confirmed if hold is None else min(confirmed, hold))
         self._reply_due = False
         self._next_status = self._clock() + self._pace.status
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from cdc.backfill.work import Backfill
 from cdc.capture import Capture, Route, TableName
 from cdc.catalog import Server, Table
 from cdc.ledger import Limits
@@ -69,7 +70,14 @@ class Session:
         settings = self.settings
         return read_tails(settings.kafka_bootstrap_servers, settings.cdc_kafka_config, self.partitions, search, waiting)
 
-    def relay(self, stream: ReplicationStream, capture: Capture, confirmed: Lsn, tails: Tails) -> Relay:
+    def relay(
+        self,
+        stream: ReplicationStream,
+        capture: Capture,
+        confirmed: Lsn,
+        tails: Tails,
+        backfill: Backfill | None = None,
+    ) -> Relay:
         """Put the loop together."""
         pace = Pace(status=self.settings.cdc_confirm_seconds, report=self.settings.cdc_progress_seconds)
         return Relay(
@@ -81,6 +89,7 @@ class Session:
             limits=self.limits,
             pace=pace,
             observer=self.observer,
+            backfill=backfill,
         )
 
     def keep_alive(self, stream: ReplicationStream, confirmed: Lsn) -> Callable[[], None]:

@@ -26,6 +26,8 @@ class SnapshotMode(Enum):
     """Not at all: only what commits after the slot's creation."""
     WHEN_NEEDED = "when_needed"
     """As `initial`, and again when the slot was lost."""
+    ONLY = "only"
+    """As `initial`, and then the engine ends; the slot stays, so that a later start streams what came since."""
 
 
 class Settings(BaseSettings):
@@ -47,6 +49,7 @@ class Settings(BaseSettings):
     cdc_confirm_seconds: Annotated[float, Field(gt=0, le=10)] = 1.0
     cdc_progress_seconds: Annotated[float, Field(gt=0)] = 10.0
     cdc_server_deadline_seconds: Annotated[float, Field(ge=1)] = 30.0
+    cdc_chunk_seconds: Annotated[float, Field(ge=0.1)] = 60.0
     cdc_http_port: Annotated[int, Field(ge=1, le=65535)] | None = None
     cdc_http_host: str = "127.0.0.1"
     cdc_ready_seconds: Annotated[float, Field(ge=0.2)] = 10.0
