@@ -193,13 +193,13 @@ class Relay:
 
     def _show(self, backfill: Backfill, message: Message, records: Sequence[Record]) -> None:
         if isinstance(message, LogicalMessage):
-            rows = backfill.heard(message)
-            for row in rows:
+            # What was reached before the message lies before its record; its own LSN lies behind that.
+            for row in backfill.heard(message, self._ledger.reached):
                 # Their places are new, so no partition holds them, and they belong to no transaction.
                 self.records += 1
                 self._sink.send(row, self._ledger.add(row))
             if not message.transactional:
-                self._ledger.reach(Lsn(message.lsn + 1))
+                self._ledger.reach(message.lsn)
         elif backfill.watching:
             backfill.saw(message, records)
 

@@ -43,7 +43,7 @@ def _group() -> None:
 @app.command()
 def doctor(*, as_json: AsJson = False) -> None:
     """Print what is wrong with database, slot and topics, with the remedy and its SQL; exit 1 if there are errors."""
-    settings, _ = _installation()
+    settings, _ = installation()
     found = diagnose(settings)
     errors = sum(each.severity is Severity.ERROR for each in found)
     if as_json:
@@ -62,7 +62,7 @@ def doctor(*, as_json: AsJson = False) -> None:
 @app.command()
 def status(*, as_json: AsJson = False) -> None:
     """Show the engine's state, its slot and lag, the WAL it holds back and the last position in the topic."""
-    settings, endpoint = _installation()
+    settings, endpoint = installation()
     report = read_status(settings)
     engine = _engine(endpoint, report)
     if as_json:
@@ -71,7 +71,7 @@ def status(*, as_json: AsJson = False) -> None:
         _show_status(engine, report)
 
 
-def _installation() -> tuple[Settings, str | None]:
+def installation() -> tuple[Settings, str | None]:
     """Return the engine's settings, and the base URL of its endpoint, None where the environment tells of none."""
     recorded = State(StackSettings().state_dir).load()
     local = StackSettings()

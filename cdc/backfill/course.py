@@ -29,7 +29,7 @@ class Course:
         self._window: Window | None = None
         self._chunk: Chunk | None = None
         self._last: KeyTexts | None = None
-        self._sent = 0
+        self._sent = self._held = 0
         self.finished = False
         """Whether the chunk under way is the last one."""
 
@@ -64,13 +64,14 @@ class Course:
         if window is None or chunk is None or window.overrun:
             return None
         covered = list(self._covered.items())
-        records = chunk_records(capture, chunk, window, lsn, request, covered, partitions)
-        if records is None:
+        found = chunk_records(capture, chunk, window, lsn, request, covered, partitions)
+        if found is None:
             # A smaller chunk has a shorter window.
             self._limit = max(1, len(chunk.rows) // _FASTER)
             return None
+        records, held = found
         rows = chunk.rows
-        self._sent, self.finished = len(records), len(rows) < self._limit
+        self._sent, self._held, self.finished = len(records), held, len(rows) < self._limit
         if rows:
             self._last = chunk.keys()[-1]
             passed = rows[-1][1]
@@ -84,5 +85,5 @@ class Course:
         # As long as a partition holds rows of an earlier life beyond `last`, they are to be found again.
         read_from = job.read_from if self._covered else at
         last = job.last if self._last is None else self._last
-        rows, seconds = job.rows + self._sent, job.seconds + seconds
+        rows, seconds = job.rows + self._sent + self._held, job.seconds + seconds
         return replace(job, last=last, rows=rows, seconds=seconds, read_from=read_from), self._sent

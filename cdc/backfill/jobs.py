@@ -27,7 +27,7 @@ class Jobs:
     def __init__(self) -> None:
         self._entries: dict[str, Entry] = {}
         self._ended: set[str] = set()
-        self._cancels: list[tuple[str, Lsn]] = []
+        self._cancels: list[tuple[str, Lsn, Lsn]] = []
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -59,30 +59,30 @@ class Jobs:
             for job in self.listed()
         ]
 
-    def ask(self, request: Request, lsn: Lsn) -> bool:
-        """Take in a request; return whether it is a new one."""
+    def ask(self, request: Request, lsn: Lsn, since: Lsn) -> bool:
+        """Take in a request, to be known again by who reads from `since` on; return whether it is a new one."""
         if request.id in self._entries or request.id in self._ended:
             return False
-        self._entries[request.id] = Entry(Job(request, lsn, lsn), lsn)
+        self._entries[request.id] = Entry(Job(request, lsn, lsn), since)
         return True
 
-    def cancel(self, cancel: Cancel, lsn: Lsn) -> None:
+    def cancel(self, cancel: Cancel, lsn: Lsn, since: Lsn) -> None:
         """Mark the jobs that were asked for before this cancellation and that it means."""
-        self._cancels.append((cancel.target, lsn))
+        self._cancels.append((cancel.target, lsn, since))
         self._apply_cancels(self._entries.values())
 
-    def recall(self, state: State, lsn: Lsn) -> None:
+    def recall(self, state: State, since: Lsn) -> None:
         """Take in how far the jobs were in an earlier life."""
         for job in state.jobs:
             if job.request.id not in self._ended:
-                self._entries[job.request.id] = Entry(job, lsn)
+                self._entries[job.request.id] = Entry(job, since)
                 self._apply_cancels([self._entries[job.request.id]])
 
-    def stated(self, state: State, lsn: Lsn) -> None:
+    def stated(self, state: State, since: Lsn) -> None:
         """Note that this life's state has come round: what it lists can be known again from it."""
         for job in state.jobs:
             if (entry := self._entries.get(job.request.id)) is not None:
-                entry.since = lsn
+                entry.since = since
                 self._apply_cancels([entry])
 
     def end(self, end: End) -> None:
@@ -93,7 +93,7 @@ class Jobs:
     def _apply_cancels(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
             request = entry.job.request
-            for target, lsn in self._cancels:
+            for target, lsn, since in self._cancels:
                 if target in (request.id, str(request.table)) and entry.job.asked_at < lsn:
                     entry.cancelled = True
-                    entry.since = min(entry.since, lsn)
+                    entry.since = min(entry.since, since)

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 import psycopg
+import structlog
 from psycopg import Connection
 
 from cdc.backfill import query
@@ -23,6 +24,8 @@ from cdc.policy import Retry, decide
 from cdc.postgres import connect, translated
 from cdc.readback import Search, read_tails
 from cdc.session import Session
+
+_log: Final = structlog.get_logger(__name__)
 
 _IDLE_S: Final = 5.0
 _AGAIN_S: Final = 0.002
@@ -92,6 +95,10 @@ class ThreadReader:
             except CdcError as error:
                 self._disconnect()
                 self._answers.put(self._failed(task, error))
+            except Exception as error:  # noqa: BLE001  # without an answer the job would wait for ever
+                _log.exception("snapshot_reader_failed")
+                self._disconnect()
+                self._answers.put(Failed(task.number, f"{type(error).__name__}: {error}"[:1000], passing=False))
         self._disconnect()
 
     def _do(self, task: Task) -> None:

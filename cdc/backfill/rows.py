@@ -21,7 +21,7 @@ def chunk_records(
     request: Request,
     covered: Sequence[tuple[int, KeyTexts]],
     partitions: Mapping[TopicName, int],
-) -> list[Record] | None:
+) -> tuple[list[Record], int] | None:
     """Return the records of a chunk, at the place of its high watermark.
 
     Args:
@@ -34,7 +34,8 @@ def chunk_records(
         partitions: How many each topic has.
 
     Returns:
-        None when the chunk must be read again, because a row would lack a value.
+        The records, and how many more rows the partitions hold already; None when the chunk must be read again,
+        because a row would lack a value.
 
     Raises:
         CdcError: A row does not fit its table.
@@ -44,19 +45,22 @@ def chunk_records(
     encoder = capture.encoder(table.relation, table.primary_key)
     flag_of = {partition: flag for flag, (partition, _) in enumerate(covered)}
     found: list[Record] = []
+    held = 0
     for (row, beyond), key in zip(chunk.rows, chunk.keys(), strict=True):
         mark = orjson.dumps((table.name.schema, table.name.name, key, request.id))
         headers: Headers = [(SNAPSHOT, mark)]
         if request.replay:
             headers.append((REPLAY, request.id.encode()))
-        position = Position(lsn, (len(found) + 1) * STEPS)
+        # One byte before the message's end, where no commit can be: WAL records begin at multiples of eight bytes.
+        position = Position(Lsn(lsn - 1), (len(found) + 1) * STEPS)
         record = capture.read_record(encoder, table.name, row, position, headers)
         flag = flag_of.get(partition_of(record.key, partitions[topic])) if flag_of else None
         if flag is not None and not beyond[flag]:
+            held += 1
             continue
         verdict = window.judge(table.oid, record.key, chunk.snapshot)
         if verdict is Verdict.READ_AGAIN:
             return None
         if verdict is Verdict.SEND:
             found.append(record)
-    return found
+    return found, held

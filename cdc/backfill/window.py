@@ -19,7 +19,6 @@ touch them, the topic may have them nowhere: then the chunk is read again instea
 """
 
 from collections.abc import Iterable, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from enum import Enum, unique
 from typing import Final, Self
@@ -37,7 +36,7 @@ class Snapshot:
 
     limit: int
     """The first id not yet given out."""
-    running: AbstractSet[int]
+    running: frozenset[int]
 
     @classmethod
     def parse(cls, text: str) -> Self:

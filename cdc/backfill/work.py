@@ -113,8 +113,12 @@ class Backfill:
         if self._opened is not None:
             self._opened[1].saw(self._xid, message, records)
 
-    def heard(self, message: LogicalMessage) -> list[Record]:
+    def heard(self, message: LogicalMessage, since: Lsn) -> list[Record]:
         """Take in a message that the stream shows outside of transactions.
+
+        Args:
+            message: The message; the server gives it the LSN of its record's *end*.
+            since: An LSN not beyond the record's beginning: confirmed up to there, the message is sent again.
 
         Returns:
             The records that stand at its place; they are to be handed over before anything that follows.
@@ -129,17 +133,17 @@ class Backfill:
         if told.slot != self._slot:
             return []
         if isinstance(told, Request):
-            if self._jobs.ask(told, message.lsn):
+            if self._jobs.ask(told, message.lsn, since):
                 _log.info("snapshot_requested", request=told.id, table=str(told.table), where=told.where)
                 self._observer.backfilled(len(self._jobs), 0)
         elif isinstance(told, Cancel):
-            self._jobs.cancel(told, message.lsn)
+            self._jobs.cancel(told, message.lsn, since)
         elif isinstance(told, End):
             self._over(told)
         elif told.life == self._life:
-            return self._own(told, message.lsn)
+            return self._own(told, message.lsn, since)
         elif isinstance(told, State) and not self._marked:
-            self._jobs.recall(told, message.lsn)
+            self._jobs.recall(told, since)
             self._observer.backfilled(len(self._jobs), 0)
         return []
 
@@ -154,13 +158,13 @@ class Backfill:
         if paused or (self._stage is _Stage.IDLE and len(self._jobs) > 0):
             self._next()
 
-    def _own(self, told: Mark | State | Read, lsn: Lsn) -> list[Record]:
+    def _own(self, told: Mark | State | Read, lsn: Lsn, since: Lsn) -> list[Record]:
         if isinstance(told, Mark):
             self._marked = True
             if self._stage is _Stage.MARKING:
                 self._next()
         elif isinstance(told, State):
-            self._jobs.stated(told, lsn)
+            self._jobs.stated(told, since)
             if self._stage is _Stage.STATING and told.number == self._number:
                 self._stage = _Stage.READING
                 task = self._course.open_window(told.number, self._at_work.job, self._recent.frozen())
@@ -253,8 +257,7 @@ class Backfill:
             self._next()
             return []
         self._stage = _Stage.DELIVERING
-        # Messages begin at multiples of eight bytes: between this one and the LSN behind it there is nothing.
-        self._delivered_at = Lsn(lsn + 1)
+        self._delivered_at = lsn
         return records
 
     def _delivered(self, now: float) -> None:
