@@ -38,14 +38,7 @@ _REPORT_S: Final = 10.0
 
 @unique
 class _Stage(Enum):
-    IDLE = "idle"
-    MARKING = "marking"
-    OPENING = "opening"
-    STATING = "stating"
-    READING = "reading"
-    DELIVERING = "delivering"
-    ENDING = "ending"
-    PAUSED = "paused"
+    IDLE, MARKING, OPENING, STATING, READING, DELIVERING, ENDING, PAUSED = range(8)
 
 
 class Backfill:

@@ -40,6 +40,8 @@ class Transaction:
     changes: list[Message] = field(default_factory=list)
     rows: dict[str, Row | None] = field(default_factory=dict)
     committed: bool = False
+    waits: int = 0
+    """How often the chance to be seen passes by, as if a standby were awaited."""
 
 
 class Postgres:
@@ -71,7 +73,7 @@ class Postgres:
         if self.version > 150 or len(self.running) > 3:
             return
         self.xid += 1
-        made = Transaction(self.xid)
+        made = Transaction(self.xid, waits=40 if self.random.random() < 0.03 else 0)
         locked = {key for each in self.running for key in each.rows}
         for _ in range(self.random.randint(1, 3)):
             key, other = (f"k{self.random.randrange(30):02}" for _ in range(2))
@@ -113,6 +115,9 @@ class Postgres:
         """Let others see a transaction that has committed."""
         if committed := [each for each in self.running if each.committed]:
             shown = self.random.choice(committed)
+            shown.waits -= 1
+            if shown.waits > 0:
+                return
             self.running.remove(shown)
             for key, row in shown.rows.items():
                 if row is None:
