@@ -23,6 +23,7 @@ from cdc.settings import Settings, parse_tables
 from cdc.slot import read_slot
 
 _POLL_S: Final = 1.0
+_PATIENCE: Final = "SET LOCAL lock_timeout = '5s'"
 
 
 class RequestError(CdcError):
@@ -166,11 +167,12 @@ def _plan(connection: Connection[Any], table: Table, where: str | None) -> int:
     """Let the server plan the reading, which also checks the condition; return the rows that it expects."""
     statement = query.single(query.explained(table, where))
     try:
-        with translated():
+        with translated(), connection.transaction():
+            connection.execute(_PATIENCE)
             # A parameter, even one that stands for nothing, lets the server take one statement only.
             row: Any = connection.execute(f"{statement} LIMIT %s".encode(), (2**62,)).fetchone()
     except DatabaseError as error:
-        if isinstance(error.__cause__, psycopg.errors.InsufficientPrivilege):
+        if isinstance(error.__cause__, psycopg.errors.InsufficientPrivilege | psycopg.errors.LockNotAvailable):
             raise
         message = f"the condition cannot be used on {table.name}: {str(error).splitlines()[0]}"
         remedy = "Give what would stand behind WHERE in a SELECT from this table alone, with its quotes."
