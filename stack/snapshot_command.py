@@ -86,7 +86,8 @@ def _follow(connection: Connection[Any], settings: Settings, request: Request, e
         _Rate(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("", total=max(1, estimate.rows), state="asked")
         for notice in command.follow(connection, settings, request.id, _PATIENCE_S):
             if notice is None:
