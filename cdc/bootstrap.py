@@ -21,7 +21,7 @@ import structlog
 from psycopg import Connection
 
 from cdc.bookmark import Bookmark, judge
-from cdc.capture import Capture, Route, TableName
+from cdc.capture import Capture
 from cdc.catalog import Server
 from cdc.deadletters import DeadLetter, Letters
 from cdc.emission import PLAIN, Emission
@@ -36,6 +36,7 @@ from cdc.settings import Settings, SnapshotMode
 from cdc.slot import PLUGIN, Slot, drop_slot, next_snapshot_name, promote, read_slot, snapshot_name, try_lock
 from cdc.snapshot import Earlier, SnapshotCopy, import_snapshot, read_rows
 from cdc.stream import CreatedSlot, ReplicationConnection
+from cdc.tables import Route, TableName
 from cdc.types import TypeCatalog
 
 _log: Final = structlog.get_logger(__name__)
@@ -134,19 +135,23 @@ def is_ours(session: Session, connection: Connection[Any], slot: Slot) -> bool:
     return True
 
 
-def without_lost(settings: Settings, connection: Connection[Any], server: Server, slot: Slot | None) -> Slot | None:
-    """Return the slot; under `when_needed` drop one of ours that was invalidated, and return None.
+def without_lost(settings: Settings, connection: Connection[Any], server: Server) -> Slot | None:
+    """Return the engine's slot; under `when_needed` drop one of ours that was invalidated first.
+
+    It gives nothing any more. The snapshot's slot is dropped with its own snapshot: without the WAL since then the copy
+    cannot be finished.
 
     Raises:
         DatabaseError: The connection is lost, or the right is missing.
     """
-    if slot is None or not slot.lost or settings.cdc_snapshot_mode is not SnapshotMode.WHEN_NEEDED:
-        return slot
-    if (slot.plugin, slot.database) != (PLUGIN, server.database):
-        return slot
-    _log.warning("slot_dropped", slot=slot.name, kind=Kind.SLOT_INVALIDATED.value, detail="it has lost WAL it needs")
-    drop_slot(connection, slot.name)
-    return None
+    name = settings.slot_name
+    if settings.cdc_snapshot_mode is SnapshotMode.WHEN_NEEDED:
+        for each in (name, snapshot_name(name)):
+            slot = read_slot(connection, each)
+            if slot is not None and slot.lost and (slot.plugin, slot.database) == (PLUGIN, server.database):
+                _log.warning("lost_slot_dropped", slot=each, kind=Kind.SLOT_INVALIDATED.value)
+                drop_slot(connection, each)
+    return read_slot(connection, name)
 
 
 def _refuse_gap(session: Session) -> None:

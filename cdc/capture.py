@@ -8,8 +8,7 @@ logical messages: what a setting of ours leaves out must not move the positions 
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 import orjson
@@ -36,6 +35,7 @@ from cdc.records import (
     Record,
     TopicName,
 )
+from cdc.tables import Route, TableName
 from cdc.types import TypeCatalog, Types
 
 _log: Final = structlog.get_logger(__name__)
@@ -48,25 +48,12 @@ _RENAMED: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class TableName:
-    """A table by schema and name, as the catalogue spells them."""
-
-    schema: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.schema}.{self.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Where the changes of one table go, and its primary key as the catalogue had it when the engine started."""
-
-    topic: TopicName
-    primary_key: tuple[str, ...] = ()
-    oid: int = 0
-    """The table itself, whatever it is called later; 0 if nobody asked."""
+def progress(table: TableName, key: Sequence[str], *request: str) -> Headers:
+    """Return the header that tells how far a snapshot came; none for a key that is no text, whose row comes again."""
+    try:
+        return [(SNAPSHOT, orjson.dumps((table.schema, table.name, key, *request)))]
+    except orjson.JSONEncodeError:
+        return []
 
 
 class Capture:
@@ -136,32 +123,7 @@ class Capture:
         topic = NO_TOPIC if route is None else route.topic
         return TableEncoder(relation, primary_key, self._types, self._emission.form, topic)
 
-    def snapshot_record(  # a row and its whole place
-        self,
-        encoder: TableEncoder,
-        table: TableName,
-        row: Row,
-        consistent_point: Lsn,
-        number: int,
-        key: tuple[str, ...],
-    ) -> Record:
-        """Return the record of a row that a snapshot read, `number` rows into the snapshot.
-
-        `key` holds the texts by which the rows are ordered: the header by which a later attempt goes on.
-
-        Raises:
-            CdcError: The row does not fit the relation, or no record can hold it.
-        """
-        payload = encoder.row(row, READ, self._now_ms(), SnapshotOrigin(consistent_point))
-        position = Position.of_snapshot_row(consistent_point, number)
-        headers: Headers = [
-            (POSITION, position.encode()),
-            self._source,
-            (SNAPSHOT, orjson.dumps((table.schema, table.name, key))),
-        ]
-        return Record(self._routes[table].topic, payload.key, payload.value, position, headers)
-
-    def snapshot_records(
+    def snapshot_records(  # a row and its whole place
         self,
         encoder: TableEncoder,
         table: TableName,
@@ -170,24 +132,50 @@ class Capture:
         number: int,
         key: tuple[str, ...],
     ) -> Sequence[Record]:
-        """Return the record of a row that a snapshot read, as `snapshot_record` does, or the parts of its dead letter.
+        """Return the record of a row that a snapshot read, `number` rows into the snapshot, or the parts of its letter.
+
+        `key` holds the texts by which the rows are ordered: the header by which a later attempt goes on.
+
+        Raises:
+            CdcError: As `read_records`.
+        """
+        position = Position.of_snapshot_row(consistent_point, number)
+        return self.read_records(encoder, table, row, position, progress(table, key))
+
+    def read_records(
+        self, encoder: TableEncoder, table: TableName, row: Row, position: Position, headers: Headers
+    ) -> Sequence[Record]:
+        """Return the record of a row that was read and not streamed, as `read_record` does, or its dead letter's parts.
 
         Raises:
             CdcError: The row does not fit the relation; or no record can hold it and there is no dead-letter topic.
         """
         try:
-            record = self.snapshot_record(encoder, table, row, consistent_point, number, key)
+            record = self.read_record(encoder, table, row, position, headers)
         except CdcError as error:
             if error.kind is not Kind.UNENCODABLE:
                 raise
-            position = Position.of_snapshot_row(consistent_point, number)
-            headers: Headers = [self._source]
-            with suppress(orjson.JSONEncodeError):
-                # A key that is no text cannot say how far the snapshot came; at worst its letter is sent again.
-                headers.append((SNAPSHOT, orjson.dumps((table.schema, table.name, key))))
-            place = Record(self._routes[table].topic, b"", None, position, headers)
+            place = Record(self.topic_of(table), b"", None, position, [self._source, *headers])
             return self._bury(error, encoder, Insert(encoder.relation.oid, row), place)
         return (record,) if record.size <= self._certain else self._letters.admit(record, encoder.name, by_key=True)
+
+    def read_record(
+        self, encoder: TableEncoder, table: TableName, row: Row, position: Position, headers: Headers
+    ) -> Record:
+        """Return the record of a row that was read and not streamed, at a position, with headers besides its place.
+
+        Raises:
+            CdcError: The row does not fit the relation, or no record can hold it.
+        """
+        # One byte before the point at which the row was seen, see `Position.of_snapshot_row`.
+        origin = SnapshotOrigin(Lsn(position.lsn + 1))
+        payload = encoder.row(row, READ, self._now_ms(), origin)
+        placed: Headers = [(POSITION, position.encode()), self._source, *headers]
+        return Record(self.topic_of(table), payload.key, payload.value, position, placed)
+
+    def topic_of(self, table: TableName) -> TopicName:
+        """Return the topic of a captured table."""
+        return self._routes[table].topic
 
     def letters_of(self, topic: TopicName) -> TopicName | None:
         """Return the dead-letter topic of a topic, None if it has none."""

@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from psycopg import Connection
 
-from cdc.capture import TableName
 from cdc.lsn import Lsn, parse_lsn
 from cdc.pgoutput.messages import Column, Relation, ReplicaIdentity
 from cdc.postgres import translated
+from cdc.tables import TableName
 from cdc.types import TypeCatalog, TypeInfo
 
 OLDEST_SERVER: Final = 150_000

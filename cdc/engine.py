@@ -6,15 +6,17 @@ other engine is shut out); ask Kafka where the topics end; then relay.
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import Any, Final
+from uuid import uuid4
 
 import structlog
 from psycopg import Connection
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential_jitter
 
 from cdc import bootstrap, preflight, topics
-from cdc.capture import TableName
+from cdc.backfill.reader import ThreadReader
+from cdc.backfill.work import Backfill
 from cdc.catalog import Server, Table, missing_tables, read_server, read_tables, read_types
 from cdc.deadletters import Letters
 from cdc.errors import BrokerError, CdcError, DatabaseError, Kind, RefusedError
@@ -29,13 +31,14 @@ from cdc.records import TopicName
 from cdc.refusals import Refusals
 from cdc.relay import Relay
 from cdc.session import Session, Tails, describe, furthest
-from cdc.settings import Settings
+from cdc.settings import Settings, SnapshotMode
 from cdc.shelf import KafkaShelf
 from cdc.shutdown import Shutdown, StopRequested
 from cdc.sink import KafkaSink
 from cdc.sizes import limits, producer_sizes
 from cdc.slot import create_publication, publication_exists, read_omitted, read_slot
 from cdc.stream import ReplicationConnection, ReplicationStream
+from cdc.tables import TableName
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -100,10 +103,13 @@ class Engine:
         try:
             with self._shutdown.interruptible():
                 session = self._open(sink, shelf, told)
+                if settings.cdc_snapshot_mode is SnapshotMode.ONLY:
+                    _log.info("stopped_after_snapshot", slot=settings.slot_name)
+                    return
                 connection = ReplicationConnection(session.url)
-            with connection:
+            with connection, ExitStack() as cleanup:
                 with self._shutdown.interruptible():
-                    stream, relay = self._start(session, connection)
+                    stream, relay = self._start(session, connection, cleanup)
                 self._streaming_since = time.monotonic()
                 self._observer.entered(Phase.STREAMING)
                 with self._fuse.lit(self._shutdown) as stopping:
@@ -174,7 +180,7 @@ class Engine:
         if not missing and not publication_exists(control, publication):
             _create_publication(control, publication, wanted)
         published = read_tables(control, publication)
-        slot = bootstrap.without_lost(settings, control, server, read_slot(control, settings.slot_name))
+        slot = bootstrap.without_lost(settings, control, server)
         existing = frozenset(wanted) - missing
         installation = preflight.Installation(
             server, publication, published, wanted, existing, slot, omitted=read_omitted(control, publication)
@@ -186,7 +192,9 @@ class Engine:
             _log.warning("finding", kind=finding.kind.value, detail=finding.message, remedy=finding.remedy)
         return tuple(table for table in published if table.name in wanted)
 
-    def _start(self, session: Session, connection: ReplicationConnection) -> tuple[ReplicationStream, Relay]:
+    def _start(
+        self, session: Session, connection: ReplicationConnection, cleanup: ExitStack
+    ) -> tuple[ReplicationStream, Relay]:
         """Take the slot, then ask Kafka where the topics end, then put the loop together."""
         settings = self._settings
         slot_name = settings.slot_name
@@ -208,7 +216,11 @@ class Engine:
             _refuse_rewound(read_server(control), tails)
         confirmed, held = format_lsn(slot.confirmed), describe(furthest(tails))
         _log.info("streaming", slot=slot_name, confirmed_lsn=confirmed, held=held, tables=len(session.tables))
-        return stream, session.relay(stream, session.capture(), slot.confirmed, tails, session.keeper(slot.confirmed))
+        capture, life = session.capture(), uuid4().hex
+        reader = cleanup.enter_context(closing(ThreadReader(session, life)))
+        backfill = Backfill(slot_name, life, reader, capture, session.partitions, observer=self._observer)
+        keeper = session.keeper(slot.confirmed)
+        return stream, session.relay(stream, capture, slot.confirmed, tails, bookmark=keeper, backfill=backfill)
 
     def _before_pause(self, state: RetryCallState) -> None:
         self._observer.entered(Phase.RETRYING)

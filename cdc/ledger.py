@@ -71,6 +71,11 @@ class Ledger:
         span = self._spans[-1]
         span.reached = max(span.reached, lsn)
 
+    @property
+    def reached(self) -> Lsn:
+        """The LSN before which every record has been handed over."""
+        return self._spans[-1].reached
+
     def settle(self) -> Lsn:
         """Close the account of what has been acknowledged; return the LSN that may be confirmed now."""
         while self._spans[0].pending == 0:

@@ -40,6 +40,8 @@ class Monitor:
         self._transactions = _counter(registry, "transactions", "Transactions read.")
         self._skipped = _counter(registry, "skipped", "Records not sent because their partition held them already.")
         self._snapshot_rows = _counter(registry, "snapshot_rows", "Snapshot rows handed over to Kafka.")
+        self._jobs = 0
+        self._gauge("snapshot_jobs", "Incremental snapshots that are not over.", lambda: self._jobs)
         self._reconnects = _counter(registry, "reconnects", "Times that streaming began again after the first.")
         self._dead_letters = Counter(
             "headwater_cdc_dead_letters",
@@ -126,6 +128,12 @@ class Monitor:
         """Take what the slot holds back, from the guard's thread."""
         self._held = held
         self.health.withheld = held.reason
+
+    def backfilled(self, jobs: int, rows: int) -> None:
+        """Count the rows of incremental snapshots and their jobs."""
+        self._jobs = jobs
+        if rows:
+            self._snapshot_rows.inc(rows)
 
     def lag_bytes(self) -> int:
         """Return how much WAL lies between the confirmed LSN and the server's end, as last heard."""

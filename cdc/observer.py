@@ -63,6 +63,9 @@ class Observer(Protocol):
     def copied(self, rows: int, in_flight: int) -> None:
         """Note how many rows this attempt at the snapshot has handed over, and how many of them are in flight."""
 
+    def backfilled(self, jobs: int, rows: int) -> None:
+        """Note how many jobs of incremental snapshots there are, and how many more of their rows Kafka has."""
+
 
 class _Unwatched:
     def entered(self, phase: Phase) -> None:
@@ -81,6 +84,9 @@ class _Unwatched:
         pass
 
     def copied(self, rows: int, in_flight: int) -> None:
+        pass
+
+    def backfilled(self, jobs: int, rows: int) -> None:
         pass
 
 

@@ -9,13 +9,13 @@ from typing import Final
 
 from psycopg import sql
 
-from cdc.capture import TableName
 from cdc.catalog import OLDEST_SERVER, Server, Table
 from cdc.errors import CdcError, Kind
 from cdc.pgoutput.messages import ReplicaIdentity
 from cdc.policy import Stop, decide
 from cdc.records import TopicName
 from cdc.slot import PLUGIN, PUBLISHED, Slot, drop_sql, publication_sql
+from cdc.tables import TableName
 
 
 @dataclass(frozen=True, slots=True)

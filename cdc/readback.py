@@ -12,11 +12,11 @@ from typing import Final, Protocol
 import orjson
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from cdc.capture import TableName
 from cdc.errors import BrokerError, Kind
 from cdc.kafka import Rejections, broker_error, partitions_of, reader_config
 from cdc.lsn import Position
 from cdc.records import SNAPSHOT, TopicName, read_position
+from cdc.tables import TableName
 
 _TIMEOUT_S: Final = 10.0
 _FIRST_WINDOW: Final = 8
@@ -78,12 +78,14 @@ class Tail:
 class Search:
     """What to look for: the last own record; with `snapshot_from` also the last snapshot row of each of `tables`.
 
-    `snapshot_from` is the position of the snapshot's first row: nothing before it belongs to that snapshot.
+    `snapshot_from` is the position of the snapshot's first row: nothing before it belongs to that snapshot. `request`
+    names the incremental snapshot whose rows are meant; None means the initial one's.
     """
 
     source: bytes
     tables: frozenset[TableName] = frozenset()
     snapshot_from: Position | None = None
+    request: str | None = None
 
     def note(self, tail: Tail, headers: MessageHeaders) -> bool:
         """Take one record, later ones first, into the tail; return whether older records still matter."""
@@ -97,8 +99,9 @@ class Search:
             return False
         text = found.get(SNAPSHOT)
         if isinstance(text, bytes):
-            schema, name, key = orjson.loads(text)
-            tail.covered.setdefault(TableName(schema, name), tuple(key))
+            schema, name, key, *request = orjson.loads(text)
+            if request == ([] if self.request is None else [self.request]):
+                tail.covered.setdefault(TableName(schema, name), tuple(key))
         return not self.tables <= tail.covered.keys()
 
 

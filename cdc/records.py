@@ -25,14 +25,15 @@ XID: Final = "cdc.xid"
 COMMITTED: Final = "cdc.commit_us"
 """Commit time in microseconds since the Unix epoch, decimal; a snapshot row has none."""
 SNAPSHOT: Final = "cdc.snapshot"
-"""A JSON array of schema, table and the texts of the key columns: how far a snapshot came; only on snapshot rows."""
+"""A JSON array of schema, table and the texts of the key columns: how far a snapshot came; only on snapshot rows.
+Those of an incremental snapshot have the id of its request as a fourth element."""
 UNAVAILABLE: Final = "cdc.unavailable"
 """A JSON array of the columns that the server did not send; only where there are any."""
-
 MESSAGE: Final = "cdc.message"
 """The prefix of a logical message; only on the record of one."""
 REPLAY: Final = "cdc.replay"
-"""`dead-letter` on a record that was sent again from there; such a record has no `cdc.position`, see below."""
+"""On what was sent again: `dead-letter` on a record that comes from there, which has no `cdc.position`, see below; on
+a row that was read again the id of the request for it."""
 REPLAYED_POSITION: Final = "cdc.replayed_position"
 """The position that a replayed record had. Not `cdc.position`: it stands out of its turn, and by that header a session
 finds where its predecessor stopped."""

@@ -3,15 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from cdc.capture import Capture, Route, TableName
+from cdc.capture import Capture
 from cdc.deadletters import RELATION, Reason, read_relation
 from cdc.emission import PLAIN, Emission
 from cdc.errors import CdcError, Kind
 from cdc.letterbox import Content, Letter
-from cdc.lsn import Lsn
 from cdc.pgoutput.decoder import decode
 from cdc.pgoutput.messages import Begin, Delete, Insert, Update
 from cdc.records import COMMITTED, POSITION, REPLAY, REPLAYED_POSITION, SNAPSHOT, XID, Headers, Record
+from cdc.tables import Route, TableName
 from cdc.types import TypeCatalog
 
 
@@ -57,7 +57,7 @@ def _decoded(
         # Only rows of a snapshot belong to no transaction.
         row = change.new if isinstance(change, Insert) else ()
         encoder = capture.encoder(relation, primary_key)
-        return [capture.snapshot_record(encoder, table, row, Lsn(letter.position.lsn + 1), letter.position.ordinal, ())]
+        return [capture.read_record(encoder, table, row, letter.position, [])]
     capture.begin(Begin(letter.position.lsn, int(_bytes(headers, COMMITTED) or 0), int(_bytes(headers, XID))))
     capture.records(relation)
     return capture.records(change)

@@ -12,41 +12,23 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
+from cdc.backfill.work import Backfill
 from cdc.bookmark import UNKEPT, Keeper
 from cdc.capture import Capture
 from cdc.deadletters import DeadLetter, announce
-from cdc.ledger import Ledger, Limits, Span
+from cdc.ledger import Ledger, Limits
 from cdc.lsn import LARGEST_LSN, Lsn, format_lsn
 from cdc.observer import UNWATCHED, Observer, Progress
-from cdc.pgoutput.messages import Begin, Commit, Event, Keepalive, LogicalMessage
+from cdc.pgoutput.messages import Begin, Commit, Event, Keepalive, LogicalMessage, Message
+from cdc.ports import Sink, Stream
 from cdc.positions import Floors
 from cdc.records import Record
 
 _log: Final = structlog.get_logger(__name__)
-
-
-class Stream(Protocol):
-    """The server's side of the loop."""
-
-    def read(self, timeout: float) -> Sequence[Event]:
-        """Return the next events in order, none if there are none within `timeout` seconds. Raises CdcError."""
-
-    def confirm(self, lsn: Lsn) -> None:
-        """Tell the server that everything before `lsn` is safe; also the sign of life. Raises CdcError."""
-
-
-class Sink(Protocol):
-    """Kafka's side of the loop."""
-
-    def send(self, record: Record, span: Span) -> None:
-        """Take a record; `span.acknowledge` is called, from within `poll`, once it is stored. Raises CdcError."""
-
-    def poll(self, timeout: float) -> None:
-        """Deliver acknowledgements, waiting up to `timeout` seconds for one. Raises CdcError for what is lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +67,13 @@ class Relay:
         pace: Pace | None = None,
         observer: Observer = UNWATCHED,
         bookmark: Keeper = UNKEPT,
+        backfill: Backfill | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Start at the LSN that the slot has confirmed, with what the topics already hold."""
+        """Start at the LSN that the slot has confirmed, with what the topics already hold.
+
+        `backfill` does the incremental snapshots that the stream's messages ask for; without it nobody does.
+        """
         self._stream = stream
         self._sink = sink
         self._capture = capture
@@ -96,6 +82,7 @@ class Relay:
         self._observer = observer
         self._bookmark = bookmark
         self._owed: Lsn | None = None
+        self._backfill = backfill
         self._clock = clock
         self._floors: Floors | None = floors
         self._open = False
@@ -146,7 +133,9 @@ class Relay:
             for event in events:
                 self._take(event)
             self._sink.poll(0)
-        self._ledger.settle()
+        confirmed = self._ledger.settle()
+        if self._backfill is not None:
+            self._backfill.turn(confirmed)
         self._tell()
         self._do_what_is_due()
 
@@ -175,6 +164,8 @@ class Relay:
             self._open = True
             self._begin = event
             self._capture.begin(event)
+            if self._backfill is not None and self._backfill.watching:
+                self._backfill.begin(event)
         elif isinstance(event, Commit):
             self._open = False
             # What comes between transactions, a message, is of none.
@@ -184,13 +175,29 @@ class Relay:
             self.server_end = max(self.server_end, event.end_lsn)
         elif isinstance(event, Keepalive):
             self._heed(event)
-        else:
-            if isinstance(event, LogicalMessage) and not event.transactional and event.lsn >= self._until:
+        elif isinstance(event, LogicalMessage) and not event.transactional:
+            if event.lsn >= self._until:
                 raise _ArrivedError
-            for record in self._capture.records(event):
-                self._hand_over(record)
-            if isinstance(event, LogicalMessage) and not event.transactional:
-                self._pass(event.lsn)
+            self._give(event)
+            self._pass(event.lsn)
+        else:
+            self._give(event)
+
+    def _give(self, event: Message) -> None:
+        records = self._capture.records(event)
+        for record in records:
+            self._hand_over(record)
+        if self._backfill is not None:
+            self._show(self._backfill, event, records)
+
+    def _show(self, backfill: Backfill, message: Message, records: Sequence[Record]) -> None:
+        if isinstance(message, LogicalMessage):
+            # What was reached before the message lies before its record; its own LSN lies behind that.
+            for row in backfill.heard(message, self._ledger.reached):
+                # Their places are new, so no partition holds them, and they belong to no transaction.
+                self._send(row)
+        elif backfill.watching:
+            backfill.saw(message, records)
 
     def _hand_over(self, record: Record) -> None:
         if self._floors is not None:
@@ -203,6 +210,9 @@ class Relay:
         if self._begin is not None:
             self._observer.handed_over(self._begin.final_lsn, self._begin.committed_us)
             self._begin = None
+        self._send(record)
+
+    def _send(self, record: Record) -> None:
         if isinstance(record, DeadLetter):
             announce(record, self._observer.buried)
         self.records += 1
@@ -234,6 +244,8 @@ class Relay:
 
     def _confirm(self) -> None:
         wanted = self._ledger.confirmed if self._held_at is None else self._held_at
+        if self._backfill is not None and (hold := self._backfill.hold) is not None:
+            wanted = min(wanted, hold)
         covered = self._bookmark.cover(wanted)
         self._stream.confirm(covered)
         # The bookmark is on its way to Kafka; the rest follows when it is there.

@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cdc.assembly import Assembly
+from cdc.backfill.work import Backfill
 from cdc.bookmark import UNKEPT, Bookmark, BookmarkKeeper, Keeper, judge
-from cdc.capture import Capture, Route, TableName
+from cdc.capture import Capture
 from cdc.catalog import Server, Table
 from cdc.deadletters import Letters
 from cdc.emission import Emission, Truncation
@@ -29,6 +30,7 @@ from cdc.shelf import KafkaShelf
 from cdc.shutdown import Shutdown
 from cdc.sink import KafkaSink
 from cdc.stream import ReplicationStream
+from cdc.tables import Route, TableName
 from cdc.types import TypeCatalog
 
 Tails = Mapping[TopicName, Sequence[Tail]]
@@ -134,6 +136,7 @@ class Session:
         confirmed: Lsn,
         tails: Tails,
         bookmark: Keeper = UNKEPT,
+        backfill: Backfill | None = None,
     ) -> Relay:
         """Put the loop together."""
         settings = self.settings
@@ -154,6 +157,7 @@ class Session:
             pace=pace,
             observer=self.observer,
             bookmark=bookmark,
+            backfill=backfill,
         )
 
     def keep_alive(self, stream: ReplicationStream, confirmed: Lsn) -> Callable[[], None]:

@@ -9,7 +9,6 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from cdc.assembly import DEFAULT_MEMORY
 from cdc.budget import BudgetAction
-from cdc.capture import TableName
 from cdc.emission import REGISTRY_SETTINGS, FormatName, Truncation
 from cdc.failover import SlotFailover
 from cdc.kafka import RESERVED
@@ -17,6 +16,7 @@ from cdc.lsn import Lsn, parse_lsn
 from cdc.outbox import parse_messages
 from cdc.records import TopicName
 from cdc.slot import LONGEST_NAME
+from cdc.tables import TableName
 
 _TABLE: Final = re.compile(r'\s*(?:"((?:[^"]|"")+)"|([^\s".,]+))\.(?:"((?:[^"]|"")+)"|([^\s".,]+))\s*(?:,|$)')
 _HTTP: Final = re.compile(r"https?://[^/\s]")
@@ -34,6 +34,8 @@ class SnapshotMode(Enum):
     """Not at all: only what commits after the slot's creation."""
     WHEN_NEEDED = "when_needed"
     """As `initial`, and again when the slot was lost."""
+    ONLY = "only"
+    """As `initial`, and then the engine ends; the slot stays, so that a later start streams what came since."""
 
 
 class Settings(BaseSettings):
@@ -68,6 +70,7 @@ class Settings(BaseSettings):
     cdc_confirm_seconds: Annotated[float, Field(gt=0, le=10)] = 1.0
     cdc_progress_seconds: Annotated[float, Field(gt=0)] = 10.0
     cdc_server_deadline_seconds: Annotated[float, Field(ge=1)] = 30.0
+    cdc_chunk_seconds: Annotated[float, Field(ge=0.1)] = 60.0
     cdc_http_port: Annotated[int, Field(ge=1, le=65535)] | None = None
     cdc_http_host: str = "127.0.0.1"
     cdc_ready_seconds: Annotated[float, Field(ge=0.2)] = 10.0

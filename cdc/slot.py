@@ -13,10 +13,10 @@ from typing import Any, Final
 import psycopg
 from psycopg import Connection, sql
 
-from cdc.capture import TableName
 from cdc.errors import DatabaseError, Kind
 from cdc.lsn import Lsn, parse_lsn
 from cdc.postgres import translated
+from cdc.tables import TableName
 
 PLUGIN: Final = "pgoutput"
 PUBLISHED: Final = ("insert", "update", "delete", "truncate")

@@ -45,14 +45,14 @@ def run() -> None:
     """Run an engine in the foreground until Ctrl-C; beside another one of the same slot it waits to take over."""
     shutdown = Shutdown()
     shutdown.install()
-    settings, _ = _installation()
+    settings, _ = installation()
     raise typer.Exit(run_engine(settings, shutdown))
 
 
 @app.command()
 def doctor(*, as_json: AsJson = False) -> None:
     """Print what is wrong with database, slot and topics, with the remedy and its SQL; exit 1 if there are errors."""
-    settings, _ = _installation()
+    settings, _ = installation()
     found = diagnose(settings)
     errors = sum(each.severity is Severity.ERROR for each in found)
     if as_json:
@@ -71,7 +71,7 @@ def doctor(*, as_json: AsJson = False) -> None:
 @app.command()
 def status(*, as_json: AsJson = False) -> None:
     """Show the engine's state, its slot and lag, the WAL it holds back and the last position in the topic."""
-    settings, endpoint = _installation()
+    settings, endpoint = installation()
     report = read_status(settings)
     engine = _engine(endpoint, report)
     if as_json:
@@ -94,12 +94,12 @@ def replay(  # one option each
     """List dead letters, or send them again to their topics, marked by the header cdc.replay."""
     if not dead_letters:
         raise StackError("Say what to replay from.", "headwater cdc replay --dead-letters")
-    settings, _ = _installation()
+    settings, _ = installation()
     choice = Choice(again=again, superseded=superseded)
     cdc_replay.replay(settings, position, everything=everything, dry_run=dry_run, choice=choice, as_json=as_json)
 
 
-def _installation() -> tuple[Settings, str | None]:
+def installation() -> tuple[Settings, str | None]:
     """Return the engine's settings, and the base URL of its endpoint, None where the environment tells of none."""
     local = current_stack().settings
     given: dict[str, Any] = {}

@@ -139,6 +139,7 @@ class LogicalMessage:
 
     transactional: bool
     lsn: Lsn
+    """Where its record ends."""
     prefix: str
     content: bytes
 

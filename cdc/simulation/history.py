@@ -7,11 +7,11 @@ began in. What is due is written down here by the rules of docs/cdc.md, not by t
 from dataclasses import dataclass, field
 from typing import Final
 
-from cdc.capture import Route, TableName
 from cdc.lsn import Lsn
 from cdc.pgoutput.messages import Column, Delete, Insert, Message, Relation, ReplicaIdentity, Row, Update
 from cdc.records import TopicName
 from cdc.simulation.fate import Fate
+from cdc.tables import Route, TableName
 
 RAW: Final = TopicName("raw")
 AUDIT: Final = TopicName("audit")

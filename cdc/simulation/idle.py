@@ -8,13 +8,14 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import Final
 
-from cdc.capture import Capture, Route, TableName
+from cdc.capture import Capture
 from cdc.ledger import Span
 from cdc.lsn import Lsn
 from cdc.pgoutput.messages import Event, Keepalive, LogicalMessage
 from cdc.positions import Floors
 from cdc.records import Record, TopicName
 from cdc.relay import Pace, Relay
+from cdc.tables import Route, TableName
 from cdc.vigil import Heartbeat, Silence
 
 _START: Final = 16 * 1024 * 1024

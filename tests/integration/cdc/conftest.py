@@ -24,11 +24,12 @@ from psycopg import conninfo, sql
 
 import schemas
 from cdc.assembly import Assembly
-from cdc.capture import Capture, Route
+from cdc.capture import Capture
 from cdc.pgoutput.messages import Begin, Commit, Keepalive
 from cdc.records import TopicName
 from cdc.settings import parse_tables
 from cdc.stream import ReplicationConnection
+from cdc.tables import Route
 from stack import postgres as embedded
 
 PARTITIONS = 6

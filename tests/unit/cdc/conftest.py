@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cdc.capture import Capture, Route, TableName
+from cdc.capture import Capture
 from cdc.ledger import Span
 from cdc.lsn import Lsn
 from cdc.pgoutput.frames import FrameReader
@@ -40,6 +40,7 @@ from cdc.pgoutput.messages import (
     WireEvent,
 )
 from cdc.records import Record, TopicName
+from cdc.tables import Route, TableName
 
 EPOCH_US = 946_684_800_000_000
 TEXT, VARCHAR, TIMESTAMPTZ, JSONB = 25, 1043, 1184, 3802

@@ -14,7 +14,7 @@ import fastavro
 import pytest
 from psycopg.postgres import types as builtins
 
-from cdc.capture import Capture, Route, TableName
+from cdc.capture import Capture
 from cdc.emission import Emission
 from cdc.envelope import CREATE, TableEncoder
 from cdc.errors import CdcError, Kind
@@ -25,6 +25,7 @@ from cdc.lsn import Lsn
 from cdc.pgoutput.messages import UNCHANGED, Begin, Column, Delete, Relation, ReplicaIdentity, Truncate, Update
 from cdc.records import TopicName
 from cdc.registry import changed_columns
+from cdc.tables import Route, TableName
 from cdc.types import TypeCatalog, TypeInfo, Types
 
 NOW = 1_000_500

@@ -7,13 +7,14 @@ import orjson
 import pytest
 from structlog.testing import capture_logs
 
-from cdc.capture import Capture, Route, TableName
+from cdc.capture import Capture
 from cdc.emission import Emission
 from cdc.envelope import TableEncoder
 from cdc.errors import CdcError, Kind
 from cdc.lsn import STEPS, Lsn, Position
 from cdc.pgoutput.messages import UNCHANGED, Begin, Column, Delete, Insert, LogicalMessage, Relation, Truncate, Update
 from cdc.records import Record, TopicName, read_position
+from cdc.tables import Route, TableName
 
 ROW = ("1", "x", None, None, None, "{}")
 OTHER = 5
@@ -157,7 +158,7 @@ def test_a_snapshot_row_stands_before_the_consistent_point(
 ) -> None:
     """It has a position and says how far the snapshot came, but no transaction."""
     table = TableName("public", "event_headers")
-    record = new_capture().snapshot_record(TableEncoder(headers_relation), table, ROW, Lsn(0x100), 7, ("1",))
+    (record,) = new_capture().snapshot_records(TableEncoder(headers_relation), table, ROW, Lsn(0x100), 7, ("1",))
     assert record.position == Position(Lsn(0xFF), 7)
     assert dict(record.headers) == {
         "cdc.position": b"0/FF/7",

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cdc.bootstrap import InsertWatch
-from cdc.capture import Capture, Route, TableName
+from cdc.capture import Capture
 from cdc.catalog import Table
 from cdc.ledger import Limits, Span
 from cdc.lsn import Lsn, Position
@@ -25,6 +25,7 @@ from cdc.readback import Search, Tail
 from cdc.records import Record, TopicName
 from cdc.relay import Pace, Relay
 from cdc.snapshot import Earlier, SnapshotCopy
+from cdc.tables import Route, TableName
 
 RAW = TopicName("raw")
 TABLE = TableName("public", "event_headers")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdc.capture import Capture, Route, TableName
+from cdc.capture import Capture
 from cdc.deadletters import DeadLetter, Letters, Reason, announce, describe_relation, read_relation
 from cdc.errors import CdcError, Kind
 from cdc.letterbox import Assembly, Letter, unfold
@@ -19,6 +19,7 @@ from cdc.records import POSITION, SOURCE, XID, Headers, Record, TopicName
 from cdc.reencoding import encode_again
 from cdc.scan import StoredRecord
 from cdc.sizes import wire_size
+from cdc.tables import Route, TableName
 
 RAW, DEAD = TopicName("raw"), TopicName("dlq-raw")
 PLACE = Position(Lsn(0x16B374D848), 8)

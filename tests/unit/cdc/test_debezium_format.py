@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
-from cdc.capture import Capture, Route, TableName
+from cdc.capture import Capture
 from cdc.emission import Emission
 from cdc.formats.debezium import DebeziumFormat
 from cdc.lsn import Lsn
 from cdc.pgoutput.messages import UNCHANGED, Begin, Delete, Insert, Message, Relation, ReplicaIdentity, Truncate, Update
 from cdc.records import Record, TopicName
+from cdc.tables import Route, TableName
 
 OID = 16401
 RAW = TopicName("raw")
@@ -154,7 +155,7 @@ def test_a_truncation_is_a_t_without_rows(records: Callable[..., list[Record]], 
 def test_a_snapshot_row_says_so_in_source(capture: Capture, headers_relation: Relation) -> None:
     """`op` r, `source.snapshot` true, the LSN of the snapshot, no transaction."""
     encoder = capture.encoder(headers_relation, ("id",))
-    value = envelope(capture.snapshot_record(encoder, TABLE, ROW, Lsn(0x100), 0, ("1",)))
+    value = envelope(*capture.snapshot_records(encoder, TABLE, ROW, Lsn(0x100), 0, ("1",)))
     assert (value["op"], value["after"], value["before"]) == ("r", FIELDS, None)
     source = value["source"]
     assert (source["snapshot"], source["lsn"], source["txId"], source["ts_ms"]) == ("true", 0x100, None, 1_000_500)

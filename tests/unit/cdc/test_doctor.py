@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from cdc.capture import TableName
 from cdc.catalog import Server, Table
 from cdc.diagnosis import Severity
 from cdc.doctor import Examination, advise, examine
@@ -13,6 +12,7 @@ from cdc.lsn import Lsn, Position
 from cdc.pgoutput.messages import ReplicaIdentity
 from cdc.preflight import Installation
 from cdc.slot import Retention, Slot
+from cdc.tables import TableName
 
 NAME = TableName("public", "event_headers")
 SERVER = Server("7", "db", 180004, "logical", Lsn(8), "me", may_replicate=True, slot_wal_keep_mb=1024)

@@ -19,13 +19,14 @@ import pytest
 import structlog
 
 from cdc.assembly import Assembly
-from cdc.capture import Capture, Route, TableName
+from cdc.capture import Capture
 from cdc.errors import CdcError
 from cdc.lsn import Lsn
 from cdc.pgoutput.decoder import decode
 from cdc.pgoutput.frames import FrameReader
 from cdc.pgoutput.messages import Begin, Commit, Keepalive, WireEvent
 from cdc.records import TopicName
+from cdc.tables import Route, TableName
 
 RECORDED = Path(__file__).parent / "recorded_protocol.json.gz"
 BYTES = 10_000_000

@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdc.capture import Capture, Route, TableName
+from cdc.capture import Capture
 from cdc.emission import Emission
 from cdc.lsn import STEPS, Lsn, Position
 from cdc.outbox import Outbox, Routed, parse_messages
 from cdc.pgoutput.messages import Begin, Insert, LogicalMessage, Message, Relation
 from cdc.records import Record, TopicName
+from cdc.tables import Route, TableName
 
 EVENTS = TopicName("outbox-events")
 OUTBOX = Outbox({"outbox": EVENTS})

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cdc.capture import Capture, Route, TableName
+from cdc.capture import Capture
 from cdc.emission import Emission
 from cdc.ledger import Limits, Span
 from cdc.lsn import Lsn, Position
@@ -23,6 +23,7 @@ from cdc.positions import Floors, partition_of
 from cdc.readback import Search, Tail
 from cdc.records import Record, TopicName
 from cdc.relay import Pace, Relay
+from cdc.tables import Route, TableName
 
 RAW, EVENTS = TopicName("raw"), TopicName("events")
 PARTITIONS = {RAW: 3, EVENTS: 2}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cdc.capture import Capture, Route, TableName
+from cdc.capture import Capture
 from cdc.catalog import Table
 from cdc.deadletters import DeadLetter, Letters
 from cdc.ledger import Limits, Span
@@ -16,6 +16,7 @@ from cdc.positions import partition_of
 from cdc.readback import Search, Tail
 from cdc.records import Record, TopicName
 from cdc.snapshot import Earlier, Place, SnapshotCopy
+from cdc.tables import Route, TableName
 
 RAW, DEAD = TopicName("raw"), TopicName("dlq-raw")
 TABLE = TableName("public", "event_headers")

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from cdc.capture import TableName
 from cdc.catalog import Server, Table
 from cdc.errors import Kind
 from cdc.lsn import Lsn
 from cdc.pgoutput.messages import Column, ReplicaIdentity
 from cdc.preflight import Finding, Installation, PreflightError, check
 from cdc.slot import Slot
+from cdc.tables import TableName
 
 NAME = TableName("public", "event_headers")
 SERVER = Server("7", "db", 180004, "logical", Lsn(8), "me", may_replicate=True)

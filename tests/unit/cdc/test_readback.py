@@ -3,9 +3,9 @@
 import orjson
 import pytest
 
-from cdc.capture import TableName
 from cdc.lsn import Lsn, Position
 from cdc.readback import Search, Tail
+from cdc.tables import TableName
 
 SOURCE = b"7/db"
 ONE, TWO = TableName("public", "one"), TableName("public", "a.two")

@@ -9,9 +9,10 @@ from cdc.errors import BrokerError, DatabaseError, Kind
 from cdc.ledger import Limits
 from cdc.lsn import Lsn, Position
 from cdc.pgoutput.messages import Begin, Commit, Event, Insert, Keepalive, LogicalMessage, Relation
+from cdc.ports import Sink, Stream
 from cdc.positions import Floors
 from cdc.records import TopicName
-from cdc.relay import Pace, Relay, Sink, Stream
+from cdc.relay import Pace, Relay
 
 RAW = TopicName("raw")
 EMPTY = Floors({RAW: [None]})

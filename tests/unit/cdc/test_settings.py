@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from cdc.capture import TableName
 from cdc.settings import Settings, SnapshotMode, parse_tables
+from cdc.tables import TableName
 
 REQUIRED = {"DATABASE_URL": "postgresql://u:hunter2@h/db", "KAFKA_BOOTSTRAP_SERVERS": "k:9092"}
 

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from psycopg.postgres import types as builtins
 
-from cdc.capture import Capture, Route, TableName
+from cdc.capture import Capture
 from cdc.lsn import Lsn
 from cdc.pgoutput.messages import Begin, Column, Insert, Relation, ReplicaIdentity, Type
 from cdc.records import TopicName
+from cdc.tables import Route, TableName
 from cdc.types import TypeCatalog, TypeInfo, Types
 
 NUMERIC, BIT, TIMESTAMP = (builtins[name].oid for name in ("numeric", "bit", "timestamp"))
