@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from cdc.backfill.messages import Job, KeyTexts, Request
+from cdc.backfill.query import CHUNK_BYTES
 from cdc.backfill.rows import chunk_records
 from cdc.backfill.tasks import Chunk, Opened, ReadChunk
 from cdc.backfill.window import Window
@@ -15,7 +16,6 @@ from cdc.records import Record, TopicName
 
 _FIRST_ROWS: Final = 100
 _MOST_ROWS: Final = 2000
-_CHUNK_BYTES: Final = 1024 * 1024
 _FASTER: Final = 4
 
 
@@ -71,12 +71,12 @@ class Course:
             return None
         records, sent, held = found
         rows = chunk.rows
-        self._sent, self._held, self.finished = sent, held, len(rows) < self._limit
+        self._sent, self._held, self.finished = sent, held, chunk.finished
         if rows:
             self._last = chunk.keys()[-1]
             passed = rows[-1][1]
             self._covered = {place: key for (place, key), beyond in zip(covered, passed, strict=True) if not beyond}
-            fitting = _CHUNK_BYTES * len(rows) // max(1, chunk.size)
+            fitting = CHUNK_BYTES * len(rows) // max(1, chunk.size)
             self._limit = max(1, min(_MOST_ROWS, _FASTER * self._limit, fitting))
         return records
 

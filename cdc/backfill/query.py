@@ -16,6 +16,9 @@ from cdc.catalog import Table
 from cdc.pgoutput.messages import Row
 from cdc.postgres import hand_out_texts
 
+CHUNK_BYTES: Final = 1024 * 1024
+_FIRST_BATCH: Final = 10
+
 ReadRow = tuple[Row, tuple[bool, ...]]
 """A row, and for each boundary asked for whether the row lies beyond it."""
 
@@ -60,8 +63,10 @@ def read_chunk(
     between: tuple[KeyTexts | None, KeyTexts],
     boundaries: Sequence[KeyTexts],
     limit: int,
-) -> list[ReadRow]:
-    """Return the next rows in the order of the key.
+) -> tuple[list[ReadRow], bool]:
+    """Return the next rows in the order of the key, and whether there are no more behind them.
+
+    At most `limit` rows, and fewer when they are large: about a megabyte.
 
     Args:
         connection: In a transaction that reads.
@@ -69,7 +74,7 @@ def read_chunk(
         where: The condition of the request.
         between: The key behind which to begin, None for the first, and the one to end with.
         boundaries: Keys to compare each row with. The server compares, because only it knows its collations.
-        limit: The number of rows.
+        limit: The number of rows that are expected to fit.
     """
     after, upper = between
     key = _key(table)
@@ -78,8 +83,20 @@ def read_chunk(
     bounds = [_compared(key, "<=", upper), *([] if after is None else [_compared(key, ">", after)])]
     query = sql.SQL("{} ORDER BY {}").format(_select(table, [*columns, *flags], where, bounds), sql.SQL(", ").join(key))
     width = len(columns)
-    rows = _texts(connection, query, limit)
-    return [(row[:width], tuple(flag == "t" for flag in row[width:])) for row in rows]
+    rows: list[ReadRow] = []
+    size, batch = 0, _FIRST_BATCH
+    # A cursor on the server: the rows before told nothing of the size of these.
+    with connection.cursor("cdc_chunk") as cursor:
+        hand_out_texts(cursor)
+        cursor.execute(f"{single(query)} LIMIT %s".encode(), (limit,))
+        while len(rows) < limit and size < CHUNK_BYTES:
+            found = cursor.fetchmany(min(batch, limit - len(rows)))
+            rows += [(row[:width], tuple(flag == "t" for flag in row[width:])) for row in found]
+            if len(found) < batch and len(rows) < limit:
+                return rows, True
+            size += sum(len(value) for row in found for value in row if value is not None)
+            batch = max(_FIRST_BATCH, min(limit, CHUNK_BYTES * len(rows) // max(1, size)) // 2)
+    return rows, False
 
 
 def explained(table: Table, where: str | None) -> sql.Composed:

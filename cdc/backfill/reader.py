@@ -136,10 +136,10 @@ class ThreadReader:
         table = self._describe(connection, job)
         assert job.upper is not None
         between = (job.last, job.upper)
-        rows = query.read_chunk(connection, table, job.request.where, between, task.boundaries, task.limit)
+        rows, finished = query.read_chunk(connection, table, job.request.where, between, task.boundaries, task.limit)
         connection.execute("COMMIT")
         # The answer first: whoever sees the message must find the rows.
-        self._answers.put(Chunk(task.number, table, rows, snapshot))
+        self._answers.put(Chunk(task.number, table, rows, snapshot, finished))
         read = Read(self._session.settings.slot_name, self._life, task.number)
         self._emit(connection, Emit(task.number, read))
 

@@ -63,6 +63,8 @@ class Chunk:
     table: Table
     rows: list[ReadRow]
     snapshot: Snapshot
+    finished: bool
+    """There are no more rows behind these."""
 
     def keys(self) -> list[KeyTexts]:
         """Return the key texts of each row."""

@@ -132,7 +132,7 @@ class Reader:
             found = self._postgres.rows
             rows = [(found[key], tuple((key,) > each for each in task.boundaries)) for key in keys[: task.limit]]
             self._tasks.append(encode(Read("s", self._life, task.number)))
-            return Chunk(task.number, self._table, rows, snapshot)
+            return Chunk(task.number, self._table, rows, snapshot, len(keys) < task.limit)
         return None
 
 
