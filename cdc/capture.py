@@ -262,12 +262,15 @@ class Capture:
     def _told(self, message: LogicalMessage) -> Sequence[Record]:
         """Return the record of a logical message that somebody asked for.
 
-        One of a transaction has its place among the changes. One outside of any has its own LSN: the server sends it
-        when it comes to it in the log, as it does with a transaction at its commit (`logicalmsg_decode` and
-        `DecodeCommit` in PostgreSQL's decode.c), so these LSNs and those of commits grow together on the stream; and
+        One of a transaction has its place among the changes. One outside of any has its place in the log: the server
+        sends it when it comes to it, as it does with a transaction at its commit (`logicalmsg_decode` and
+        `DecodeCommit` in PostgreSQL's decode.c), so these places and those of commits grow together on the stream; and
         as with those it sends none again that lies before the confirmed LSN (`SnapBuildXactNeedsSkip` in both).
+
+        The LSN that it comes with is where its record ends, and there the next commit may begin: its place is two
+        bytes before, where no record begins. (One byte before stand the rows of snapshots.)
         """
-        position = Position(message.lsn, STEPS)
+        position = Position(Lsn(message.lsn - 2), STEPS)
         headers: Headers = [self._source]
         if message.transactional:
             self._change += 1

@@ -176,7 +176,8 @@ class Relay:
         elif isinstance(event, Keepalive):
             self._heed(event)
         elif isinstance(event, LogicalMessage) and not event.transactional:
-            if event.lsn >= self._until:
+            # Its LSN is where its record ends: at the goal, the whole of it still lies before.
+            if event.lsn > self._until:
                 raise _ArrivedError
             self._give(event)
             self._pass(event.lsn)

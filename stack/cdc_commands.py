@@ -6,29 +6,29 @@ where those are not set, the local stack. All but `run` and `replay` change noth
 
 import json
 import logging
-import os
 from typing import Any
 
 import httpx
 import structlog
 import typer
-from pydantic import SecretStr, ValidationError
 from rich.markup import escape
 from rich.table import Table
 
+from cdc.backfill.selection import TIME_COLUMN, TYPE_COLUMN, Selection, condition
 from cdc.diagnosis import Diagnosis, Severity
 from cdc.doctor import diagnose
 from cdc.replay import Choice
 from cdc.run import run as run_engine
-from cdc.settings import Settings
 from cdc.shutdown import Shutdown
 from cdc.status import Status, read_status
 from stack import cdc_replay
 from stack.errors import StackError
-from stack.local import current_stack
+from stack.installation import installation
+from stack.snapshot_command import ask, snapshot
 from stack.terminal import AsJson, page
 
 app = typer.Typer(no_args_is_help=True)
+app.command()(snapshot)
 
 _PROBE_S = 3
 
@@ -81,7 +81,7 @@ def status(*, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def replay(  # one option each
+def replay(  # noqa: PLR0913  # one option each
     *,
     dead_letters: cdc_replay.DeadLetters = False,
     position: cdc_replay.Positions = None,
@@ -89,36 +89,26 @@ def replay(  # one option each
     dry_run: cdc_replay.DryRun = False,
     again: cdc_replay.Again = False,
     superseded: cdc_replay.Superseded = False,
+    table: cdc_replay.Table = None,
+    key: cdc_replay.Keys = None,
+    since: cdc_replay.Since = None,
+    event_type: cdc_replay.Types = None,
+    time_column: cdc_replay.TimeColumn = TIME_COLUMN,
+    type_column: cdc_replay.TypeColumn = TYPE_COLUMN,
     as_json: AsJson = False,
 ) -> None:
-    """List dead letters, or send them again to their topics, marked by the header cdc.replay."""
-    if not dead_letters:
-        raise StackError("Say what to replay from.", "headwater cdc replay --dead-letters")
+    """List dead letters, or send them again; or rows of a table. What is sent again has the header cdc.replay."""
+    if dead_letters == (table is not None):
+        raise StackError(
+            "Say what to replay from.", "headwater cdc replay --dead-letters, or headwater cdc replay --table TABLE"
+        )
     settings, _ = installation()
+    if table is not None:
+        chosen = Selection(key or (), since, event_type or (), time_column, type_column)
+        ask(settings, table, lambda each: condition(each, chosen), replay=True, no_wait=False, as_json=as_json)
+        return
     choice = Choice(again=again, superseded=superseded)
     cdc_replay.replay(settings, position, everything=everything, dry_run=dry_run, choice=choice, as_json=as_json)
-
-
-def installation() -> tuple[Settings, str | None]:
-    """Return the engine's settings, and the base URL of its endpoint, None where the environment tells of none."""
-    local = current_stack().settings
-    given: dict[str, Any] = {}
-    if "DATABASE_URL" not in os.environ:
-        given["database_url"] = SecretStr(local.database_url)
-    if "KAFKA_BOOTSTRAP_SERVERS" not in os.environ:
-        given["kafka_bootstrap_servers"] = local.kafka_bootstrap
-    try:
-        settings = Settings(**given)
-    except ValidationError as error:
-        faults = error.errors(include_input=False, include_url=False, include_context=False)
-        named = "; ".join(f"{'_'.join(map(str, fault['loc'])).upper()}: {fault['msg']}" for fault in faults)
-        raise StackError(
-            f"The settings of the engine are wrong: {named}.", "Correct the environment variables."
-        ) from None
-    if settings.cdc_http_port is not None:
-        host = "127.0.0.1" if settings.cdc_http_host in {"0.0.0.0", "::"} else settings.cdc_http_host  # noqa: S104  # where it listens, asked from here
-        return settings, f"http://{host}:{settings.cdc_http_port}"
-    return settings, local.cdc_url if "database_url" in given else None
 
 
 def _engine(endpoint: str | None, report: Status) -> dict[str, Any]:

@@ -44,6 +44,15 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be 
 Again = Annotated[bool, typer.Option("--again", help="Also those that were replayed before.")]
 Superseded = Annotated[bool, typer.Option("--superseded", help="Also those whose key has a newer record.")]
 
+Table = Annotated[str | None, typer.Option("--table", help="From this table, by the engine that streams.")]
+Keys = Annotated[
+    list[str] | None, typer.Option("--key", help="With --table: this row; a record's key if it has several columns.")
+]
+Since = Annotated[str | None, typer.Option("--since", help="With --table: rows from this time on.")]
+Types = Annotated[list[str] | None, typer.Option("--type", help="With --table: rows of this type.")]
+TimeColumn = Annotated[str, typer.Option("--time-column", help="The column that --since compares.")]
+TypeColumn = Annotated[str, typer.Option("--type-column", help="The column that --type compares.")]
+
 
 def replay(  # one option each
     settings: Settings,

@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from cdc.simulation.idle import run_variants
-from stack import bench_commands, cdc_commands, sending, sim, snapshot_command
+from stack import bench_commands, cdc_commands, sending, sim
 from stack import status as status_report
 from stack.demo import run_demo
 from stack.errors import StackError
@@ -32,7 +32,6 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(bench_commands.app, name="bench")
-cdc_commands.app.command("snapshot")(snapshot_command.snapshot)
 app.add_typer(cdc_commands.app, name="cdc")
 
 

@@ -1,7 +1,7 @@
 """Owns `headwater cdc snapshot`: asks the engine for the rows of a table and shows how far it is."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Annotated, Any, Final
 from uuid import uuid4
@@ -23,12 +23,13 @@ from rich.text import Text
 
 from cdc.backfill import command
 from cdc.backfill.messages import ENDED, Cancel, Notice, Outcome, Request
+from cdc.catalog import Table as CapturedTable
 from cdc.errors import CdcError
 from cdc.policy import Stop, decide
 from cdc.postgres import connect
 from cdc.settings import Settings
-from stack.cdc_commands import installation
 from stack.errors import StackError
+from stack.installation import installation
 from stack.terminal import AsJson
 
 _PATIENCE_S: Final = 60.0
@@ -53,15 +54,33 @@ def snapshot(
     settings, _ = installation()
     if (cancel is None) == (not table):
         raise StackError("Name either a table or what to cancel.", "headwater cdc snapshot --help")
+    if cancel is None:
+        ask(settings, table, lambda _: where, replay=False, no_wait=no_wait, as_json=as_json)
+        return
     with _explained(), closing(connect(settings.database_url.get_secret_value())) as connection:
-        if cancel is not None:
-            _cancel(connection, settings, cancel)
-            if as_json:
-                typer.echo(json.dumps({"cancel": cancel}))
-            return
+        _cancel(connection, settings, cancel)
+        if as_json:
+            typer.echo(json.dumps({"cancel": cancel}))
+
+
+def ask(
+    settings: Settings,
+    table: str,
+    choose: Callable[[CapturedTable], str | None],
+    *,
+    replay: bool,
+    no_wait: bool,
+    as_json: bool,
+) -> None:
+    """Ask the engine for rows of a table, follow it unless told not to, and say how it ended.
+
+    Raises:
+        StackError: The request cannot be met, the engine stays away, or the snapshot failed.
+    """
+    with _explained(), closing(connect(settings.database_url.get_secret_value())) as connection:
         name = command.find_table(settings, table)
-        estimate = command.check(connection, settings, name, where)
-        request = Request(uuid4().hex[:12], settings.slot_name, name, where)
+        estimate = command.check(connection, settings, name, choose)
+        request = Request(uuid4().hex[:12], settings.slot_name, name, estimate.where, replay)
         command.listen(connection)
         command.send(connection, request)
         if no_wait:

@@ -6,7 +6,7 @@ NOTIFY. Engine and command need no way to each other.
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -36,9 +36,10 @@ class RequestError(CdcError):
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A table that can be read, and about how many rows there are to read."""
+    """A table that can be read, which of its rows, and about how many that are."""
 
-    table: TableName
+    table: Table
+    where: str | None
     rows: int
 
 
@@ -59,8 +60,10 @@ def find_table(settings: Settings, text: str) -> TableName:
     return meant[0]
 
 
-def check(connection: Connection[Any], settings: Settings, name: TableName, where: str | None) -> Estimate:
-    """Make sure that the engine can meet the request, and estimate its rows.
+def check(
+    connection: Connection[Any], settings: Settings, name: TableName, choose: Callable[[Table], str | None]
+) -> Estimate:
+    """Make sure that the engine can meet the request, and estimate its rows; `choose` gives the condition on them.
 
     Raises:
         RequestError: It cannot; the error names the remedy.
@@ -84,7 +87,8 @@ def check(connection: Connection[Any], settings: Settings, name: TableName, wher
     if unreadable_tables(connection, [name]):
         statement = sql.SQL("GRANT SELECT ON {} TO <user>;").format(sql.Identifier(name.schema, name.name))
         raise RequestError(Kind.REPLICATION_RIGHT, f"{name} may not be read", statement.as_string())
-    return Estimate(name, _plan(connection, table, where))
+    where = choose(table)
+    return Estimate(table, where, _plan(connection, table, where))
 
 
 def require_engine(connection: Connection[Any], settings: Settings) -> None:

@@ -139,7 +139,7 @@ class LogicalMessage:
 
     transactional: bool
     lsn: Lsn
-    """Where its record ends."""
+    """Where its record ends; the next one may begin there."""
     prefix: str
     content: bytes
 
