@@ -35,6 +35,8 @@ _SERVER_SETTINGS = {
     "wal_level": "logical",
     "max_replication_slots": "10",
     "max_wal_senders": "10",
+    # An engine that stays away loses its slot, not the disk.
+    "max_slot_wal_keep_size": "10GB",
     "shared_buffers": "64MB",
     "max_connections": "100",
     "log_line_prefix": "%m [%p] ",

@@ -87,7 +87,7 @@ def _start_at_the_end(settings: StackSettings, topic: str, group: str) -> None:
 
 
 def _forget(settings: StackSettings, groups: list[str]) -> None:
-    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap})
+    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 0})
     for deleted in admin.delete_consumer_groups(groups).values():
         with suppress(KafkaException):  # a group that is left behind harms nobody
             deleted.result(timeout=10)

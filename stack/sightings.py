@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import cast
 
 from confluent_kafka import Consumer, Message, TopicPartition
-from confluent_kafka.admin import AdminClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +28,11 @@ class Sighting:
 
 def end_offsets(bootstrap: str, topics: Iterable[str]) -> list[TopicPartition]:
     """Return the end of every partition of the topics, as positions to read from."""
-    admin = AdminClient({"bootstrap.servers": bootstrap})
     reader = Consumer({"bootstrap.servers": bootstrap, "group.id": "headwater-offsets", "enable.auto.commit": False})
     try:
         ends = []
         for topic in topics:
-            for partition in admin.list_topics(topic, timeout=10).topics[topic].partitions:
+            for partition in reader.list_topics(topic, timeout=10).topics[topic].partitions:
                 _low, high = reader.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
                 ends.append(TopicPartition(topic, partition, high))
         return ends
