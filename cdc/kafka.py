@@ -6,11 +6,12 @@ Source of facts: librdkafka, CONFIGURATION.md and INTRODUCTION.md ("Idempotent P
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final, TypeVar
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
+from confluent_kafka.admin import AdminClient
 
 from cdc.errors import BrokerError, Kind
 
@@ -18,6 +19,7 @@ _log: Final = structlog.get_logger(__name__)
 
 ClientConfig = dict[str, Any]
 Client = Producer | Consumer
+Answer = TypeVar("Answer")
 
 _LOG_EVERY_S: Final = 10.0
 _METADATA_S: Final = 2.0
@@ -142,20 +144,33 @@ def partitions_of(client: Client, topic: str, rejections: Rejections) -> int:
     Raises:
         BrokerError: Kafka cannot be reached, or the topic does not exist.
     """
+    described = _patiently(client, rejections, lambda: client.list_topics(topic, timeout=_METADATA_S).topics[topic])
+    if described.error is not None:
+        raise broker_error(described.error)
+    return len(described.partitions)
+
+
+def topic_names(client: AdminClient, rejections: Rejections) -> Collection[str]:
+    """Return the topics that there are, asking for ten seconds at most; a refusal ends the wait.
+
+    Raises:
+        BrokerError: Kafka cannot be reached.
+    """
+    return _patiently(client, rejections, lambda: client.list_topics(timeout=_METADATA_S).topics)
+
+
+def _patiently(client: Client | AdminClient, rejections: Rejections, ask: Callable[[], Answer]) -> Answer:
     tries = 0
     while True:
         try:
-            described = client.list_topics(topic, timeout=_METADATA_S).topics[topic]
-            break
+            return ask()
         except KafkaException as error:
             tries += 1
+            # The reason, if it is a refusal, comes by the callback.
             client.poll(0)
             failure = rejections.cause(broker_error(error))
             if tries == _METADATA_TRIES or failure.kind is not Kind.BROKER_UNREACHABLE:
                 raise failure from error
-    if described.error is not None:
-        raise broker_error(described.error)
-    return len(described.partitions)
 
 
 class _ClientLog:

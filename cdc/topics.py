@@ -1,6 +1,6 @@
 """Owns the questions about topics: which exist, and how large a record each takes. It changes nothing.
 
-The one module that knows Kafka's admin client.
+The one module that asks Kafka's admin client.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # type: ignore[attr-defined]  # no __all__
 
 from cdc.errors import BrokerError, Kind
-from cdc.kafka import broker_error, reader_config
+from cdc.kafka import ClientConfig, Rejections, broker_error, reader_config, topic_names
 from cdc.records import TopicName
 
 _log: Final = structlog.get_logger(__name__)
@@ -32,14 +32,16 @@ def read_sizes(
     Raises:
         BrokerError: Kafka cannot be reached.
     """
-    config = {
+    rejections = Rejections()
+    config: ClientConfig = {
         name: value
         for name, value in reader_config(bootstrap_servers, given).items()
         if name == "logger" or name.startswith((*_CLIENT, "reconnect."))
     }
+    config["error_cb"] = rejections.note
     try:
         admin = AdminClient(config)
-        existing = admin.list_topics(timeout=_TIMEOUT_S).topics
+        existing = topic_names(admin, rejections)
         resources = {ConfigResource(ResourceType.TOPIC, name): name for name in topics if name in existing}
         asked = admin.describe_configs(list(resources), request_timeout=_TIMEOUT_S) if resources else {}
     except KafkaException as error:

@@ -25,7 +25,7 @@ _BUNDLES = ("kafka", "flink-kafka")
 _STARTUP_SECONDS = 120
 _SUPERVISOR_SECONDS = 15
 _START_TRIES = 4
-"""A service that died this often in its first start will not come up by waiting."""
+"""A service that died this often while it was waited for will not come up by waiting."""
 
 
 class LocalStack:
@@ -101,14 +101,14 @@ class LocalStack:
         Raises:
             StackError: It does not in this time, or the start was cancelled.
         """
-        deadline = time.monotonic() + seconds
+        deadline, before = time.monotonic() + seconds, self._starts(service)
         while not service.ready():
             if self.cancelled.wait(0.05):
                 raise StackError("The start was cancelled.", "Run the command again.")
             process = self.supervisor.processes().get(service.name)
             if process is None:
                 reason = "the supervisor is gone"
-            elif restarts.read(self.state.starts).get(service.name, 0) > _START_TRIES:
+            elif self._starts(service) - before > _START_TRIES:
                 reason = "it keeps dying"
             elif time.monotonic() > deadline:
                 reason = f"{process.state} after {seconds:.0f} s"
@@ -118,6 +118,9 @@ class LocalStack:
                 f"{service.name} is not ready: {reason}.\n{self.log_tail(service.name)}",
                 f"See `headwater logs {service.name}`.",
             )
+
+    def _starts(self, service: Service) -> int:
+        return restarts.read(self.state.starts).get(service.name, 0)
 
     def remember_classes(self) -> None:
         """Let each Java service write down its parsed classes, unless it did so before: later starts are quicker."""

@@ -118,7 +118,10 @@ def test_a_limit_lowered_while_the_engine_runs(database, new_topic, dead, launch
     engine = launch(CDC_TOPIC=wide.name, CDC_DEAD_LETTER_TOPIC=dead.name)
     engine.wait_for("streaming")
     database.insert("before", data=json.dumps(NOISE))
+    before = database.wal_end()
     wait_until(lambda: wide.of("before"), "a record that still fits")
+    # What is not confirmed is judged anew by the limit that is found then.
+    wait_until(lambda: database.confirmed(slot) >= before, "it is confirmed")
     entry = ConfigEntry("max.message.bytes", "20000", incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ResourceType.TOPIC, wide.name, incremental_configs=[entry])
     admin = AdminClient({"bootstrap.servers": wide.bootstrap})
