@@ -266,8 +266,10 @@ class Capture:
         when it comes to it in the log, as it does with a transaction at its commit (`logicalmsg_decode` and
         `DecodeCommit` in PostgreSQL's decode.c), so these LSNs and those of commits grow together on the stream; and
         as with those it sends none again that lies before the confirmed LSN (`SnapBuildXactNeedsSkip` in both).
+        That LSN is where its record ends, and a commit's is where its record begins: they may be the same. So it comes
+        before every change of such a transaction, whose ordinals begin at `STEPS`.
         """
-        position = Position(message.lsn, STEPS)
+        position = Position(message.lsn, 0)
         headers: Headers = [self._source]
         if message.transactional:
             self._change += 1
