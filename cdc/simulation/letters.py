@@ -9,12 +9,12 @@ from typing import Final
 
 from cdc.deadletters import PART, PLACE, PREFIX, REASON, TOPIC, Letters
 from cdc.readback import Place
-from cdc.records import POSITION, Record
+from cdc.records import Record
 from cdc.simulation.due import AUDIT, DEAD, RAW
 
 POISON: Final = "\udcff"
 """A byte that is no UTF-8, as the decoder hands it on: no JSON document can hold it."""
-LARGE: Final = ("x" * 500, "x" * 1200)
+LARGE: Final = ("x" * 500, "x" * 1600)
 """Texts that make a record larger than its topic takes; their letters have two and four parts."""
 _RECORD_BYTES: Final = 600
 _PART_BYTES: Final = 850
@@ -39,7 +39,7 @@ class Letterbox:
         """Take the next part in a partition; return reason, topic and content of the letter that it completes.
 
         Raises:
-            BrokenLetterError: Parts are missing before the last one, or only the position of a part is wrong.
+            BrokenLetterError: Parts are missing before this one.
         """
         headers = {name: content for name, content in record.headers if isinstance(content, bytes)}
         number, count = map(int, headers[PART].split(b"/"))
@@ -50,8 +50,6 @@ class Letterbox:
             parts.clear()
         elif len(parts) != number - 1:
             raise BrokenLetterError(f"part {number} of {count} follows part {len(parts)}")
-        if (POSITION in headers) is not (number == count):
-            raise BrokenLetterError(f"part {number} of {count} has the wrong position")
         parts.append(record.value or b"")
         if number < count:
             return None

@@ -93,15 +93,12 @@ class Server:
     def meddle(self) -> None:
         """Let somebody create the slot anew, at the end of the log, or move it there or to an earlier commit."""
         fate = self.fate
-        self.grow()
-        ends = [
-            self.end,
-            *(each.end_lsn for each in self.transactions[: self.written] if each.end_lsn > self.confirmed),
-        ]
-        where = ends[fate.below(len(ends))]
-        if where > self.confirmed:
-            self.confirmed = self._saved = self.moved_to = where
-            fate.note(f"somebody else puts the slot to {_text(where)}")
+        if not fate.below(2):
+            self.grow()
+        written = self.transactions[: self.written]
+        ends = [self.end, *(each.end_lsn for each in written if each.end_lsn >= self.confirmed)]
+        self.confirmed = self._saved = self.moved_to = ends[fate.below(len(ends))]
+        fate.note(f"somebody else puts the slot to {_text(self.confirmed)}")
 
 
 class Connection:
