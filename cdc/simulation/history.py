@@ -102,11 +102,12 @@ class _Writer:
     def _tell(self, transaction: Transaction, transactional: bool, lsn: Lsn) -> None:  # the message's
         self._serial += 1
         aggregate = (None, "k", "l")[self._fate.below(3)]
-        content, record = due.message(aggregate, str(self._serial))
+        large = LARGE[0] if self._has.letters and self._fate.rarely(4) else ""
+        content, record = due.message(aggregate, f"{self._serial}{large}")
         asked_for = not self._fate.rarely(4)
         transaction.changes.append(LogicalMessage(transactional, lsn, PREFIX if asked_for else "other", content))
         if asked_for:
-            transaction.due.append(record)
+            transaction.due.append(_fitting(record))
 
     def _truncate(self, transaction: Transaction) -> bool:
         """Empty some tables, unless somebody else has rows of them locked; return whether it could be done."""
@@ -178,7 +179,12 @@ def _note(transaction: Transaction, change: Insert | Update | Delete, key: str, 
         # One record that cannot be is the end of them all: they are one change.
         transaction.due.append(due.unencodable(change.relation_oid, key, sent(change)))
     else:
-        transaction.due += [due.too_large(record) if _holds(record, LARGE[0]) else record for record in records]
+        transaction.due += [_fitting(record) for record in records]
+
+
+def _fitting(record: Due) -> Due:
+    """Return the record, or its letter if its topic does not take it."""
+    return due.too_large(record) if _holds(record, LARGE[0]) else record
 
 
 def _holds(record: Due, text: str) -> bool:

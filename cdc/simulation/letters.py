@@ -10,7 +10,7 @@ from typing import Final
 from cdc.deadletters import PART, PLACE, PREFIX, REASON, TOPIC, Letters
 from cdc.readback import Place
 from cdc.records import Record
-from cdc.simulation.due import AUDIT, DEAD, RAW
+from cdc.simulation.due import AUDIT, DEAD, OUTBOX, RAW
 
 POISON: Final = "\udcff"
 """A byte that is no UTF-8, as the decoder hands it on: no JSON document can hold it."""
@@ -19,9 +19,8 @@ LARGE: Final = ("x" * 500, "x" * 1600)
 _RECORD_BYTES: Final = 600
 _PART_BYTES: Final = 850
 
-LETTERS: Final = Letters(
-    {RAW: DEAD, AUDIT: DEAD}, {RAW: _RECORD_BYTES, AUDIT: _RECORD_BYTES, DEAD: _PART_BYTES}
-)  # fmt: skip
+_TOPICS: Final = (RAW, AUDIT, OUTBOX)
+LETTERS: Final = Letters(dict.fromkeys(_TOPICS, DEAD), {**dict.fromkeys(_TOPICS, _RECORD_BYTES), DEAD: _PART_BYTES})
 NO_LETTERS: Final = Letters()
 
 

@@ -108,7 +108,9 @@ def _live(world: _World) -> None:
     except CdcError as error:
         if not fate.failed and not isinstance(decide(error.kind), Retry):
             raise
-        whole = error.kind is Kind.STREAM_UNCLEAR
+        if error.kind is Kind.STREAM_UNCLEAR:
+            fate.note("what was streamed is unclear; the next engine asks for whole transactions")
+            whole = True
     world.whole = whole
     fate.now += _RESTART_S
     # A killed process may have handed its queue to the network a moment before; any other has purged it.

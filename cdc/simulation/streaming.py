@@ -98,9 +98,11 @@ class Streaming:
     def _roll_back(self) -> None:
         """Let a savepoint be rolled back, perhaps with another one released into it."""
         outer = self._next_sub()
-        self._steps.append((outer, _GHOST))
+        rows: list[tuple[int, Change | None]] = [(outer, _GHOST)]
         if self._messages and self._fate.below(2):
-            self._steps.append((outer, _GHOST_MESSAGE))
+            # Before its first row nobody can tell a message of the savepoint from one in front of it.
+            rows.insert(self._fate.below(2), (outer, _GHOST_MESSAGE))
+        self._steps += rows
         if self._fate.below(2):
             inner = self._next_sub()
             self._steps += [(inner, _GHOST), (outer, _GHOST), (inner, None)]

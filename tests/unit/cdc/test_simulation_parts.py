@@ -18,6 +18,7 @@ from cdc.simulation import bookmarks
 from cdc.simulation.campaign import Tally, run_seeds
 from cdc.simulation.due import DEAD
 from cdc.simulation.schedule import run_schedule
+from cdc.spool import Spool
 
 ENOUGH = 3000
 
@@ -26,7 +27,7 @@ ENOUGH = 3000
 def happened() -> Counter[str]:
     """Return in how many of some hundred schedules something happened, by a word of their traces."""
     counts: Counter[str] = Counter()
-    for seed in range(400):
+    for seed in range(600):
         text = "\n".join(run_schedule(seed, traced=True).trace)
         counts.update(word for word in WORDS if word in text)
     return counts
@@ -43,6 +44,7 @@ WORDS = (
     "the bookmark of a dead engine arrives late",
     "somebody else puts the slot",
     "the slot is refused",
+    "what was streamed is unclear",
 )
 
 
@@ -150,6 +152,12 @@ def test_a_message_without_a_place_of_its_own_is_found(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(Capture, "_told", tell)
     assert run_seeds(range(3 * ENOUGH)).lost > 0
+
+
+def test_messages_of_savepoints_that_are_rolled_back_but_kept_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In blocks nobody can tell them from others: such a transaction has to be asked for whole."""
+    monkeypatch.setattr(Spool, "unclear", False)
+    assert run_seeds(range(ENOUGH)).duplicates > 0
 
 
 def test_a_message_at_the_place_of_the_last_transaction_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
