@@ -57,6 +57,8 @@ class Shelf:
         self._fate: Fate = broker.fate
         self._kept = Bookmark(SOURCE, SLOT, FIRST_LSN).encode()
         self._under_way: _Commit | None = None
+        self.accepted: Lsn | None = None
+        """The bookmark that the operator gave up, with what lies behind it (CDC_ACCEPT_GAP)."""
 
     def write(self, bookmark: Bookmark) -> _Commit:
         """Take a write on its way."""
@@ -93,18 +95,23 @@ class Shelf:
 def open_slot(shelf: Shelf, server: Server, confirmed: Lsn) -> BookmarkKeeper | None:
     """Judge the slot as a session does; return who keeps its bookmark, None when it was refused for good reason.
 
+    After a refusal the operator accepts the gap: the next engine goes on over it.
+
     Raises:
-        WronglyJudgedError: It was not, or should have been.
+        WronglyJudgedError: It was refused without a gap or by the wrong kind, or a gap was not noticed.
     """
     found = shelf.read()
     gap = server.moved_to is not None and found.lsn < confirmed
+    refuses = gap and shelf.accepted != found.lsn
     try:
-        judge((found,), SOURCE, SLOT, confirmed)
+        judge((found,), SOURCE, SLOT, confirmed, accepted=shelf.accepted)
     except CdcError as error:
-        if gap and error.kind is Kind.SLOT_RECREATED:
+        if refuses and error.kind is Kind.SLOT_RECREATED:
+            shelf.accepted = found.lsn
             return None
         raise WronglyJudgedError(f"refused without a gap, or by the wrong kind: {error}") from error
-    if gap:
+    if refuses:
         raise WronglyJudgedError(f"a gap up to {confirmed} was not noticed")
-    server.moved_to = None
+    if not gap:
+        server.moved_to = None
     return BookmarkKeeper(shelf, SOURCE, SLOT, confirmed, clock=lambda: server.fate.now)

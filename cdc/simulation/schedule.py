@@ -64,8 +64,6 @@ class _World:
     shelf: Shelf
     lives: int = 0
     whole: bool = False
-    refused: bool = False
-    """Whether an engine has rightly refused the slot: nobody goes on from there."""
 
 
 def run_schedule(source: int | Sequence[int], *, traced: bool = False) -> Outcome:
@@ -77,14 +75,14 @@ def run_schedule(source: int | Sequence[int], *, traced: bool = False) -> Outcom
     world = _World(fate, ingredients, broker, server, Shelf(broker))
     failure = None
     try:
-        while not (server.finished or world.refused):
+        while not server.finished:
             _live(world)
     except StalledError:
         failure = f"no end after {fate.steps} steps: the slot is at {server.confirmed}, the log at {server.end}"
     except Exception as error:  # noqa: BLE001  # whatever leaves the engine here is the finding
         failure = f"the engine stopped: {error!r}"
     due = (entry for entries in server.due for entry in entries)
-    verdict = judge(due, broker.delivered, forgotten=server.forgotten, failure=failure, cut=world.refused)
+    verdict = judge(due, broker.delivered, forgotten=server.forgotten, failure=failure)
     return Outcome(verdict, fate.choices, fate.trace or ())
 
 
@@ -124,12 +122,12 @@ def _session(world: _World, producer: Producer) -> None:
     if has.bookmark:
         keeper = open_slot(world.shelf, server, confirmed)
     if keeper is None:
-        fate.note("the slot is refused")
-        world.refused = True
+        fate.note("the slot is refused; the operator accepts the gap")
         return
     search = Search(_SOURCE, frozenset(ROUTES))
     tails = tails_at_rest(Reader(broker), broker.partitions, search, lambda: connection.confirm(confirmed))
     broker.fence()
+    server.waive()
     emission = Emission(truncated=broker.partitions if has.truncations else None, outbox=_OUTBOX)
     letters = LETTERS if has.letters else NO_LETTERS
     relay = Relay(

@@ -69,13 +69,8 @@ class Server:
     def confirm(self, lsn: Lsn) -> None:
         """Take a confirmation; check what it allows to forget."""
         fate = self.fate
-        while self._checked < self.written and self.transactions[self._checked].commit_lsn < lsn:
-            for place, (key, _) in self.due[self._checked]:
-                self._due[place] = self._due.get(place, 0) + 1
-                if len(self._broker.delivered.get(place, ())) < self._due[place]:
-                    self.forgotten += 1
-                    fate.note(f"WRONG: {_text(lsn)} is confirmed, but {place[0]}-{place[1]} lacks {key.decode()}")
-            self._checked += 1
+        if self.moved_to is None:
+            self._check(lsn)
         if lsn > self.confirmed:
             if fate.rarely(4):
                 fate.note(f"the confirmation of {_text(lsn)} is lost on its way")
@@ -84,6 +79,15 @@ class Server:
             self.confirmed = lsn
             if fate.rarely(2):
                 self._saved = lsn
+
+    def _check(self, lsn: Lsn) -> None:
+        while self._checked < self.written and self.transactions[self._checked].commit_lsn < lsn:
+            for place, (key, _) in self.due[self._checked]:
+                self._due[place] = self._due.get(place, 0) + 1
+                if len(self._broker.delivered.get(place, ())) < self._due[place]:
+                    self.forgotten += 1
+                    self.fate.note(f"WRONG: {_text(lsn)} is confirmed, but {place[0]}-{place[1]} lacks {key.decode()}")
+            self._checked += 1
 
     def crash(self) -> None:
         """Lose what was confirmed since the slot was last saved."""
@@ -99,6 +103,22 @@ class Server:
         ends = [self.end, *(each.end_lsn for each in written if each.end_lsn >= self.confirmed)]
         self.confirmed = self._saved = self.moved_to = ends[fate.below(len(ends))]
         fate.note(f"somebody else puts the slot to {_text(self.confirmed)}")
+
+    def waive(self) -> None:
+        """Let nothing be due any more that the slot was moved past before it came; after an accepted gap only."""
+        if self.moved_to is None:
+            return
+        seen: dict[Place, int] = {}
+        for number, transaction in enumerate(self.transactions):
+            if transaction.commit_lsn >= self.moved_to:
+                break
+            kept = []
+            for place, entry in self.due[number]:
+                seen[place] = seen.get(place, 0) + 1
+                if seen[place] <= len(self._broker.delivered.get(place, ())):
+                    kept.append((place, entry))
+            self.due[number] = kept
+        self.moved_to = None
 
 
 class Connection:

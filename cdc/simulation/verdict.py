@@ -33,7 +33,6 @@ def judge(
     *,
     forgotten: int,
     failure: str | None,
-    cut: bool,
 ) -> Verdict:
     """Compare what is there with what is due.
 
@@ -42,13 +41,10 @@ def judge(
         delivered: What each partition holds.
         forgotten: How many records the server may forget although the broker lacks them.
         failure: Why the engine did not come to the end.
-        cut: The engine rightly refused to go on: what each partition lacks at its end is not lost.
     """
     expected: dict[Place, list[Entry]] = {}
     for place, entry in due:
         expected.setdefault(place, []).append(entry)
-    if cut:
-        expected = {place: entries[: len(delivered.get(place, ()))] for place, entries in expected.items()}
     if failure is None and not forgotten and expected == {place: held for place, held in delivered.items() if held}:
         return Verdict()
     lost = duplicates = reordered = 0

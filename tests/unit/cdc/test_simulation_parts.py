@@ -64,7 +64,7 @@ def test_a_confirmation_beyond_the_bookmark_is_found(monkeypatch: pytest.MonkeyP
 
 def test_a_gap_that_is_not_noticed_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """A slot that somebody created anew is no idle table's."""
-    monkeypatch.setattr(bookmarks, "judge", lambda *_: None)
+    monkeypatch.setattr(bookmarks, "judge", lambda *_, **__: None)
     found = run_seeds(range(ENOUGH))
     assert found.failures == 1
     assert "not noticed" in (run_schedule(found.seeds[0]).verdict.failure or "")
