@@ -266,11 +266,10 @@ class Capture:
         sends it when it comes to it, as it does with a transaction at its commit (`logicalmsg_decode` and
         `DecodeCommit` in PostgreSQL's decode.c), so these places and those of commits grow together on the stream; and
         as with those it sends none again that lies before the confirmed LSN (`SnapBuildXactNeedsSkip` in both).
-
-        The LSN that it comes with is where its record ends, and there the next commit may begin: its place is two
-        bytes before, where no record begins. (One byte before stand the rows of snapshots.)
+        That LSN is where its record ends, and a commit's is where its record begins: they may be the same. So it comes
+        before every change of such a transaction, whose ordinals begin at `STEPS`.
         """
-        position = Position(Lsn(message.lsn - 2), STEPS)
+        position = Position(message.lsn, 0)
         headers: Headers = [self._source]
         if message.transactional:
             self._change += 1

@@ -46,7 +46,9 @@ class Position(NamedTuple):
     """The place of one record: ordered, stable when the transaction is sent again, unique within a slot's history.
 
     `ordinal` counts the changes of the transaction from 1, each with room for `STEPS` records: change n begins at
-    n * STEPS. It counts every change the server sends, captured or not, so that a filter of ours never moves it.
+    n * STEPS. It counts every change the server sends, captured or not, so that a filter of ours never moves it. A
+    logical message outside of any transaction has the LSN at which its record ends and the ordinal 0: right there the
+    record of a commit may begin.
     """
 
     lsn: Lsn

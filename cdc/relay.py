@@ -154,7 +154,8 @@ class Relay:
         self._confirm()
         while self._owed is not None and not giving_up():
             self._sink.poll(self._pace.prompt)
-            self._confirm_what_is_owed()
+            # Not only looked at: a bookmark whose answer was lost has to be written again.
+            self._do_what_is_due()
         return self._ledger.in_flight == 0
 
     def _take(self, event: Event) -> None:

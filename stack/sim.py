@@ -104,8 +104,13 @@ def _run(console: Console, chunks: Iterator[range], until: float | None) -> Tall
 def _explain(console: Console, seed: int) -> None:
     """Print the seed, and the smallest schedule found that fails like it, line by line."""
     console.print(f"[red]Seed {seed} breaks a promise.[/] Again: headwater sim --seed {seed} --schedules 1")
-    choices = shrink(run_schedule(seed).choices, lambda candidate: not run_schedule(candidate).verdict.good)
-    outcome = run_schedule(choices, traced=True)
+    before = structlog.get_config()
+    _hush()
+    try:
+        choices = shrink(run_schedule(seed).choices, lambda candidate: not run_schedule(candidate).verdict.good)
+        outcome = run_schedule(choices, traced=True)
+    finally:
+        structlog.configure(**before)
     verdict = outcome.verdict
     console.print(f"What is left of it after shrinking, {len(choices)} choices:")
     for line in outcome.trace:
@@ -121,6 +126,11 @@ def _processes() -> int:
 
 
 def _prepare() -> None:
-    # The parent is the one to be interrupted; the log would tell of every simulated trouble.
+    # The parent is the one to be interrupted.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _hush()
+
+
+def _hush() -> None:
+    """Keep the engine's log quiet: it would tell of every simulated trouble."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))

@@ -7,21 +7,32 @@ again, a later one is refused.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from confluent_kafka import KafkaError, TopicPartition
 
+from cdc.deadletters import PART
 from cdc.errors import BrokerError, Kind
 from cdc.lsn import Lsn, Position
 from cdc.positions import partition_of
 from cdc.readback import MessageHeaders, Place
 from cdc.records import Record, TopicName
+from cdc.simulation.due import AUDIT, DEAD, OUTBOX, RAW, Due
 from cdc.simulation.fate import Fate
-from cdc.simulation.history import AUDIT, RAW, Key
+from cdc.simulation.ingredients import Ingredients
+from cdc.simulation.letters import Letterbox
 
 _OUTAGES_S: Final = (0.5, 4.0, 30.0)
 _OUTAGE_ONE_IN: Final = 48
 _FOREIGN: Final = (1, 10, 100)
+_SHOWN: Final = 120
+
+Entry = tuple[bytes, bytes | None]
+"""Key and value of a record, None for a tombstone; or of a whole dead letter, see `Letterbox`."""
+
+_partition_of: Final = cache(partition_of)
+"""The few keys there are come in every schedule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +48,22 @@ class Batch:
 class Broker:
     """What outlives every producer: the partitions, and requests of dead producers that are still on their way."""
 
-    def __init__(self, fate: Fate) -> None:
+    def __init__(self, fate: Fate, ingredients: Ingredients) -> None:
         """Create the topics, the first with one to three partitions."""
         self.fate = fate
         self.partitions: dict[TopicName, int] = {RAW: 1 + fate.below(3), AUDIT: 1}
+        if ingredients.messages:
+            self.partitions[OUTBOX] = 1 + fate.below(2)
+        if ingredients.letters:
+            self.partitions[DEAD] = 1 + fate.below(2)
         self.stored: dict[Place, list[Record]] = {
             (topic, number): [] for topic, count in self.partitions.items() for number in range(count)
         }
-        self.delivered: dict[Key, list[bytes | None]] = {}
-        """The values of each key in the order of their appending."""
+        self.delivered: dict[Place, list[Entry]] = {}
+        """What each partition holds, in the order of its appending."""
+        self._letterbox = Letterbox()
         self._sequences: dict[tuple[int, Place], int] = {}
-        self._places: dict[Key, Place] = {}
+        self._places: dict[tuple[TopicName, bytes], Place] = {}
         self._producers = 0
         self._late: list[Batch] = []
         self._down_until = 0.0
@@ -71,11 +87,22 @@ class Broker:
         """Return the partition that the client chooses for a record."""
         if record.partition is not None:
             return (record.topic, record.partition)
-        key = (record.topic, record.key)
-        place = self._places.get(key)
+        return self._place_of_key(record.topic, record.key)
+
+    def entries(self, due: Sequence[Due]) -> list[tuple[Place, Entry]]:
+        """Return what is due in which partition, in order."""
+        found: list[tuple[Place, Entry]] = []
+        for topic, key, value, everywhere in due:
+            if everywhere:
+                found += [((topic, number), (key, value)) for number in range(self.partitions[topic])]
+            else:
+                found.append((self._place_of_key(topic, key), (key, value)))
+        return found
+
+    def _place_of_key(self, topic: TopicName, key: bytes) -> Place:
+        place = self._places.get((topic, key))
         if place is None:
-            place = (record.topic, partition_of(record.key, self.partitions[record.topic]))
-            self._places[key] = place
+            place = self._places[topic, key] = (topic, _partition_of(key, self.partitions[topic]))
         return place
 
     def away(self) -> bool:
@@ -97,8 +124,11 @@ class Broker:
         if batch.sequence == expected:
             self._sequences[stream] = expected + 1
             self.stored[batch.place] += batch.records
+            held = self.delivered.setdefault(batch.place, [])
             for record in batch.records:
-                self.delivered.setdefault((record.topic, record.key), []).append(record.value)
+                value = record.value
+                if record.topic != DEAD or (value := self._letterbox.take(batch.place, record)) is not None:
+                    held.append((record.key, value))
                 if self.fate.trace is not None:
                     self.fate.note(f"stored in {batch.place[0]}-{batch.place[1]}: {describe(record)}")
         return True
@@ -211,5 +241,8 @@ def unreachable() -> BrokerError:
 
 def describe(record: Record) -> str:
     """Return a record for the trace."""
-    value = "tombstone" if record.value is None else record.value.decode()
-    return f"{record.position.encode().decode()} {record.key.decode()} {value}"
+    value = "tombstone" if record.value is None else record.value.decode(errors="replace")
+    if len(value) > _SHOWN:
+        value = f"{value[:_SHOWN]}… ({len(value)})"
+    part = "".join(f" part {content!r}" for name, content in record.headers if name == PART)
+    return f"{record.position.encode().decode()} {record.key.decode()}{part} {value}"

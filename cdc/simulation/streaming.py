@@ -6,41 +6,34 @@ first change in the stream, and again after an abort.
 """
 
 from collections import deque
-from struct import pack
+from typing import Final
 
-from cdc.pgoutput.messages import (
-    Delete,
-    Insert,
-    Relation,
-    Row,
-    StreamAbort,
-    StreamCommit,
-    Streamed,
-    StreamStart,
-    StreamStop,
-    Update,
-    WireEvent,
-)
+from cdc.lsn import Lsn
+from cdc.pgoutput.messages import Insert, LogicalMessage, StreamAbort, StreamCommit, StreamStart, StreamStop, WireEvent
+from cdc.simulation.due import PREFIX, RELATIONS
 from cdc.simulation.fate import Fate
-from cdc.simulation.history import RELATIONS, Transaction
+from cdc.simulation.history import Transaction
+from cdc.simulation.wire import Change, relations_of, streamed
 
-_MOST_ROWS = 3
-_FIRST_SUB = 10_000
-_FIRST_GHOST = 5_000
-_GHOST = Insert(1, ("a", "ghost"))
+_MOST_ROWS: Final = 3
+_FIRST_SUB: Final = 10_000
+_FIRST_GHOST: Final = 5_000
+_GHOST: Final = Insert(1, ("a", "ghost"))
+_GHOST_MESSAGE: Final = LogicalMessage(True, Lsn(8), PREFIX, b"ghost")
 
 
 class Streaming:
     """One transaction on its way over one connection."""
 
-    def __init__(self, transaction: Transaction, fate: Fate) -> None:
-        """Choose what happens in it besides the changes that are due."""
+    def __init__(self, transaction: Transaction, fate: Fate, *, messages: bool = False) -> None:
+        """Choose what happens in it besides the changes that are due; `messages` may be rolled back as well."""
         self.transaction = transaction
         self.described: set[int] = set()
         self._fate = fate
+        self._messages = messages
         self._first = True
         self._last_sub = _FIRST_SUB
-        self._steps: deque[tuple[int, Insert | Update | Delete | None]] = deque()
+        self._steps: deque[tuple[int, Change | None]] = deque()
         """A change of a subtransaction, or without a change its abort."""
         sub = transaction.xid
         for change in transaction.changes:
@@ -74,10 +67,12 @@ class Streaming:
             if not self._steps or (change := self._steps[0][1]) is None:
                 break
             sub = self._steps.popleft()[0]
-            if change.relation_oid not in self.described:
-                self.described.add(change.relation_oid)
-                events.append(_streamed(sub, RELATIONS[change.relation_oid]))
-            events.append(_streamed(sub, change))
+            for oid in relations_of(change):
+                if oid not in self.described:
+                    self.described.add(oid)
+                    events.append(streamed(sub, RELATIONS[oid]))
+            # A message comes under the transaction's own id, whichever savepoint it was sent in.
+            events.append(streamed(xid if isinstance(change, LogicalMessage) else sub, change))
         return [*events, StreamStop()]
 
     def rest(self) -> list[WireEvent]:
@@ -103,32 +98,12 @@ class Streaming:
     def _roll_back(self) -> None:
         """Let a savepoint be rolled back, perhaps with another one released into it."""
         outer = self._next_sub()
-        self._steps.append((outer, _GHOST))
+        rows: list[tuple[int, Change | None]] = [(outer, _GHOST)]
+        if self._messages and self._fate.below(2):
+            # Before its first row nobody can tell a message of the savepoint from one in front of it.
+            rows.insert(self._fate.below(2), (outer, _GHOST_MESSAGE))
+        self._steps += rows
         if self._fate.below(2):
             inner = self._next_sub()
             self._steps += [(inner, _GHOST), (outer, _GHOST), (inner, None)]
         self._steps.append((outer, None))
-
-
-def _streamed(xid: int, message: Relation | Insert | Update | Delete) -> Streamed:
-    """Return a message as a block carries it (PostgreSQL manual, "Logical Replication Message Formats")."""
-    match message:
-        case Insert(oid, new):
-            return Streamed(xid, ord("I"), pack("!I", oid) + b"N" + _row(new))
-        case Delete(oid, old, _):
-            return Streamed(xid, ord("D"), pack("!I", oid) + b"O" + _row(old))
-        case Update(oid, old, _, new):
-            before = b"" if old is None else b"O" + _row(old)
-            return Streamed(xid, ord("U"), pack("!I", oid) + before + b"N" + _row(new))
-        case Relation(oid, schema, name, identity, columns):
-            names = f"{schema}\0{name}\0{identity.value}".encode()
-            described = b"".join(
-                b"%c%s\0" % (each.is_key, each.name.encode()) + pack("!Ii", each.type_oid, each.type_modifier)
-                for each in columns
-            )
-            return Streamed(xid, ord("R"), pack("!I", oid) + names + pack("!H", len(columns)) + described)
-
-
-def _row(row: Row) -> bytes:
-    texts = [str(value).encode() for value in row]
-    return pack("!H", len(texts)) + b"".join(b"t" + pack("!i", len(text)) + text for text in texts)

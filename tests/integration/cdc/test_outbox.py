@@ -76,6 +76,24 @@ def test_a_message_comes_with_its_transaction_or_not_at_all(
     assert engine.stop() == 0
 
 
+def test_a_message_right_before_a_commit_has_a_place_of_its_own(
+    database: Any, shared: Any, launch: Callable[..., Any], wait_until: Callable[..., Any]
+) -> None:
+    """Where its record ends that of the commit begins: both are one LSN, and still two positions (CD-110)."""
+    engine = launch(CDC_TOPIC=shared.name, CDC_MESSAGES=f"outbox={shared.name}")
+    engine.wait_for("streaming")
+    for number in range(5):
+        with database.connection.transaction():
+            database.insert(f"e{number}")
+            database.run(EMIT, False, "outbox", "stays")
+    wait_until(lambda: len(read(shared)) == 10, "ten records")
+    found = positions(read(shared))
+    assert found == sorted(set(found))
+    # Somebody else may have written in between, but hardly five times.
+    assert len({position.lsn for position in found}) < 10
+    assert engine.stop() == 0
+
+
 def test_kills_neither_repeat_nor_lose_a_message(
     database: Any, topic: Any, shared: Any, launch: Callable[..., Any], wait_until: Callable[..., Any], slot: str
 ) -> None:

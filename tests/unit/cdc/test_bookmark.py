@@ -199,3 +199,27 @@ def test_a_stop_waits_for_the_bookmark_and_confirms(list_stream, list_sink, new_
     loop.step()
     loop.run(lambda: True)
     assert stream.confirmed == [1, 1, 50]
+
+
+def test_a_stop_writes_a_bookmark_again_whose_answer_was_lost(
+    list_stream, list_sink, new_capture: Callable[[], Capture]
+) -> None:
+    """Waiting for an answer that will not come would let the slot stand, and the stop last its whole ten seconds."""
+    shelf, now = ListShelf(), [0.0]
+
+    class Sink(list_sink):  # type: ignore[misc]
+        def poll(self, timeout: float) -> None:
+            now[0] += timeout
+            if shelf.writes and not shelf.writes[-1].answered:
+                shelf.answer(BrokerError(Kind.BROKER_UNREACHABLE, "lost") if len(shelf.writes) == 1 else None)
+
+    stream = list_stream([[Keepalive(Lsn(50), reply_requested=False)]])
+    keeper = BookmarkKeeper(shelf, SOURCE, SLOT, Lsn(1), clock=lambda: now[0])
+    floors = Floors({TopicName("raw"): [None]})
+    loop = Relay(
+        stream, Sink(), new_capture(), confirmed=Lsn(1), floors=floors, bookmark=keeper, clock=lambda: now[0]
+    )  # fmt: skip
+    loop.step()
+    loop.run(lambda: True)
+    assert stream.confirmed[-1] == 50
+    assert len(shelf.writes) == 2

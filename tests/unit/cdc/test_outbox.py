@@ -126,17 +126,16 @@ def test_a_message_outside_of_a_transaction_stands_at_its_own_place(headers_rela
     """It belongs to no transaction, and moves the ordinals of none."""
     outside = LogicalMessage(False, Lsn(0x180), "outbox", b"x")
     message, row = records_of(headers_relation, outside, Insert(16401, ROW))
-    assert message.position == Position(Lsn(0x17E), STEPS)
-    assert dict(message.headers) == {"cdc.position": b"0/17E/4", "cdc.source": b"7/db", "cdc.message": b"outbox"}
+    assert message.position == Position(Lsn(0x180), 0)
+    assert dict(message.headers) == {"cdc.position": b"0/180/0", "cdc.source": b"7/db", "cdc.message": b"outbox"}
     assert row.position.ordinal == STEPS
 
 
-def test_the_transaction_that_follows_a_message_stands_behind_it(headers_relation: Relation) -> None:
-    """The server gives a message the LSN of its record's end, and there the next commit may begin."""
-    outside = LogicalMessage(False, Lsn(0x100), "outbox", b"x")
-    message, row = records_of(headers_relation, outside, Insert(16401, ROW))
-    assert row.position.lsn == 0x100
-    assert message.position < row.position
+def test_a_message_whose_record_ends_where_a_commit_begins_has_a_place_of_its_own() -> None:
+    """With the place of that transaction's first record, a restart took the one for the other and lost it."""
+    alone = LogicalMessage(False, Lsn(0x100), "outbox", b"alone")
+    message, first = records_of(alone, LogicalMessage(True, Lsn(0xF0), "outbox", b"within"))
+    assert message.position < first.position
 
 
 def test_routes_are_read_from_a_list() -> None:
