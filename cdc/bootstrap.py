@@ -26,6 +26,7 @@ from cdc.catalog import Server
 from cdc.deadletters import DeadLetter, Letters
 from cdc.emission import PLAIN, Emission
 from cdc.errors import CdcError, DatabaseError, Kind
+from cdc.failpoints import Failpoint, reach
 from cdc.lsn import Lsn, Position, format_lsn
 from cdc.observer import Phase
 from cdc.pgoutput.messages import Insert, Message, Update
@@ -97,6 +98,7 @@ def create_slot(session: Session) -> None:
             return
         with ReplicationConnection(session.url) as exporter:
             created = exporter.create_slot(snapshot_name(slot))
+            reach(Failpoint.SNAPSHOT_BEGUN)
             _log.info("snapshot_started", slot=slot, consistent_point=format_lsn(created.consistent_point))
             _copy(session, reader, created, Earlier())
 
@@ -185,6 +187,7 @@ def _finish(session: Session, reader: Connection[Any], pending: Slot) -> None:
             consistent_point=format_lsn(created.consistent_point),
         )
         earlier = _catch_up(session, pending.name, pending.confirmed, created.consistent_point)
+        reach(Failpoint.SNAPSHOT_CAUGHT_UP)
         _copy(session, reader, created, earlier)
 
 
@@ -227,7 +230,10 @@ def _copy(session: Session, reader: Connection[Any], created: CreatedSlot, earli
         reader.execute("COMMIT")
     slot = session.settings.slot_name
     # First the bookmark, then the slot: a crash in between leaves no slot that looks like somebody else's.
+    reach(Failpoint.SNAPSHOT_COPIED)
     session.remember(created.consistent_point)
+    reach(Failpoint.SNAPSHOT_REMEMBERED)
     promote(reader, created.name, slot)
+    reach(Failpoint.SNAPSHOT_PROMOTED)
     drop_slot(reader, snapshot_name(slot))
     _log.info("snapshot_finished", slot=slot, rows=copy.sent, skipped=copy.skipped)

@@ -21,6 +21,7 @@ from cdc.catalog import Server, Table, missing_tables, read_server, read_tables,
 from cdc.deadletters import Letters
 from cdc.errors import BrokerError, CdcError, DatabaseError, Kind, RefusedError
 from cdc.failover import let_standbys_copy
+from cdc.failpoints import Failpoint, reach
 from cdc.formats.choice import Formats
 from cdc.fuse import NO_FUSE, Fuse
 from cdc.lsn import format_lsn
@@ -206,6 +207,7 @@ class Engine:
             ask_after=settings.cdc_ready_seconds / 2,
             streaming=settings.cdc_streaming and not self._whole,
         )
+        reach(Failpoint.SLOT_TAKEN)
         with closing(connect(session.url)) as control:
             slot = read_slot(control, slot_name)
             if slot is None or slot.confirmed is None:
@@ -213,6 +215,7 @@ class Engine:
             waiting = session.keep_alive(stream, slot.confirmed)
             session.judge(slot.confirmed, waiting)
             tails = session.read_tails(waiting)
+            reach(Failpoint.TAILS_READ)
             _refuse_rewound(read_server(control), tails)
         confirmed, held = format_lsn(slot.confirmed), describe(furthest(tails))
         _log.info("streaming", slot=slot_name, confirmed_lsn=confirmed, held=held, tables=len(session.tables))

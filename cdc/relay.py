@@ -20,6 +20,7 @@ from cdc.backfill.work import Backfill
 from cdc.bookmark import UNKEPT, Keeper
 from cdc.capture import Capture
 from cdc.deadletters import DeadLetter, announce
+from cdc.failpoints import Failpoint, reach
 from cdc.ledger import Ledger, Limits
 from cdc.lsn import LARGEST_LSN, Lsn, format_lsn
 from cdc.observer import UNWATCHED, Observer, Progress
@@ -151,6 +152,7 @@ class Relay:
             self._do_what_is_due()
         self._ledger.settle()
         self._tell()
+        reach(Failpoint.DRAINED)
         self._confirm()
         while self._owed is not None and not giving_up():
             self._sink.poll(self._pace.prompt)

@@ -12,6 +12,7 @@ import structlog
 from cdc.endpoint import serving
 from cdc.engine import Engine
 from cdc.errors import CdcError
+from cdc.failpoints import arm
 from cdc.fuse import Fuse
 from cdc.guard import Guard
 from cdc.health import Deadlines, Health
@@ -27,6 +28,7 @@ _log: Final = structlog.get_logger("cdc")
 def run(settings: Settings, shutdown: Shutdown) -> int:
     """Run the engine until it is told to stop; return the exit code: 0 in order, 1 by an error told in the log."""
     configure_log(settings.log_level)
+    arm(settings.cdc_failpoint)
     try:
         with ExitStack() as stack:
             monitor = Monitor(Health(Deadlines(settings.cdc_ready_seconds, settings.cdc_live_seconds)))

@@ -11,6 +11,7 @@ from cdc.assembly import DEFAULT_MEMORY
 from cdc.budget import BudgetAction
 from cdc.emission import REGISTRY_SETTINGS, FormatName, Truncation
 from cdc.failover import SlotFailover
+from cdc.failpoints import Armed, parse_armed
 from cdc.kafka import RESERVED
 from cdc.lsn import Lsn, parse_lsn
 from cdc.outbox import parse_messages
@@ -80,6 +81,7 @@ class Settings(BaseSettings):
     cdc_wal_budget_action: BudgetAction = BudgetAction.WARN
     cdc_guard_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
     cdc_heartbeat_seconds: Annotated[float, Field(ge=0)] = 60.0
+    cdc_failpoint: Annotated[Armed | None, NoDecode] = None
     log_level: str = "INFO"
 
     @field_validator("slot_name")
@@ -103,6 +105,11 @@ class Settings(BaseSettings):
     @classmethod
     def _parse_gap(cls, value: object) -> object:
         return parse_lsn(value) if isinstance(value, str) else value
+
+    @field_validator("cdc_failpoint", mode="before")
+    @classmethod
+    def _parse_failpoint(cls, value: object) -> object:
+        return parse_armed(value) if isinstance(value, str) else value
 
     @field_validator("cdc_heartbeat_seconds")
     @classmethod

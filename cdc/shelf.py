@@ -17,6 +17,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from cdc.bookmark import Bookmark
 from cdc.errors import BrokerError, Kind
+from cdc.failpoints import Failpoint, reach
 from cdc.kafka import broker_error, client_config, shared_settings
 from cdc.policy import Stop, decide
 from cdc.records import TopicName
@@ -95,6 +96,7 @@ class KafkaShelf:
 
     def write(self, bookmark: Bookmark) -> _Commit:
         """Begin to replace the bookmark; return at once."""
+        reach(Failpoint.BOOKMARK_DUE)
         commit = _Commit(self._consumer)
         place = TopicPartition(self._topics[0], 0, int(bookmark.lsn) & (2**63 - 1), bookmark.encode())
         self._commits.append(commit)
@@ -172,3 +174,4 @@ class KafkaShelf:
         if self._commits:
             of_place = next((each.error for each in places if each.error is not None), None)
             self._commits.pop(0).answer.append(error or of_place)
+            reach(Failpoint.BOOKMARK_WRITTEN)

@@ -14,6 +14,7 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from cdc.errors import BrokerError, Kind, RefusedError
+from cdc.failpoints import Failpoint, after, at_record
 from cdc.kafka import GUARANTEES, Delivery, Rejections, broker_error, client_config, partitions_of
 from cdc.ledger import Span
 from cdc.records import Record, TopicName
@@ -77,6 +78,7 @@ class KafkaSink:
         self._abandoned = False
         self._span: Span | None = None
         self._delivered: Delivery = _ignore
+        self._sent = at_record(self._producer.flush)
 
     def partitions(self, topics: Iterable[TopicName]) -> dict[TopicName, int]:
         """Return the number of partitions of each topic.
@@ -116,6 +118,8 @@ class KafkaSink:
                     raise RefusedError(str(failure), refusal) from error
                 raise self._cause(failure) from error
             else:
+                if self._sent is not None:
+                    self._sent(record)
                 return
 
     def poll(self, timeout: float) -> None:
@@ -141,7 +145,7 @@ class KafkaSink:
         self._producer.close()
 
     def _reporter(self, span: Span, alone: Refusal | None = None) -> Delivery:
-        acknowledge: Callable[[], None] = span.acknowledge
+        acknowledge = after(Failpoint.ACKNOWLEDGED, span.acknowledge)
 
         def delivered(error: KafkaError | None, message: Message) -> None:
             if error is None:

@@ -20,6 +20,7 @@ from typing import Final
 from weakref import finalize
 
 from cdc.errors import CdcError, Kind
+from cdc.failpoints import Failpoint, reach
 
 _HEAD: Final = Struct("!IB")
 _ORDER: Final = Struct("!Q")
@@ -93,6 +94,7 @@ class Spool:
     def mark(self, order: int) -> None:
         """Note the place of a block among all that was received; it takes room when its first message comes."""
         self._order = order
+        reach(Failpoint.BLOCK_BEGUN)
 
     def append(self, xid: int, kind: int, body: bytes) -> None:
         """Take a message of a subtransaction, or of the top transaction itself."""
@@ -193,6 +195,7 @@ class Spool:
             raise _failed(error) from error
         self._spilled += len(self._buffer)
         self._buffer = bytearray()
+        reach(Failpoint.SPILLED)
 
     def messages(self) -> Iterator[tuple[int, bytes]]:
         """Give every message in the form of protocol 1, with the order number of its block.
@@ -204,6 +207,7 @@ class Spool:
         for kind, body in self._entries(0):
             if kind == _MARK:
                 (order,) = _ORDER.unpack(body)
+                reach(Failpoint.REPLAYING)
             else:
                 yield order, bytes((kind,)) + body
 

@@ -16,6 +16,7 @@ import psycopg
 from psycopg import pq, sql
 
 from cdc.errors import DatabaseError, Kind
+from cdc.failpoints import Failpoint, reach
 from cdc.lsn import Lsn, parse_lsn
 from cdc.pgoutput.frames import FrameReader, encode_status
 from cdc.pgoutput.messages import WireEvent
@@ -168,8 +169,13 @@ class ReplicationStream:
         Raises:
             DatabaseError: The connection is lost.
         """
+        further = 0 < self._confirmed < lsn
         self._confirmed = lsn
+        if further:
+            reach(Failpoint.CONFIRMING)
         self._send_status()
+        if further:
+            reach(Failpoint.CONFIRMED)
 
     def finish(self) -> None:
         """End the stream in order, so that the last confirmation is certain to be read; wait two seconds at most.
@@ -177,6 +183,7 @@ class ReplicationStream:
         Raises:
             DatabaseError: The connection is lost.
         """
+        reach(Failpoint.LAST_CONFIRMED)
         until = self._clock() + _CLOSING_S
         with translated():
             self._pgconn.put_copy_end()

@@ -28,12 +28,22 @@ from stack.sightings import end_offsets
 
 _KEYS = 400
 _CHANGES_PER_TRANSACTION = 5
+_LARGE_TRANSACTIONS = 1 / 400
 _RECOVERY_SECONDS = 90
 
 _CHANGE = """
 WITH key AS (INSERT INTO business_events (id, event_name, event_data) VALUES (%(id)s, 'Fault Run', '{}')
              ON CONFLICT (id) DO NOTHING)
 INSERT INTO event_headers (id, event_name, header_data) VALUES (%(id)s, 'Fault Run', '{"n": 1}')
+ON CONFLICT (id) DO UPDATE
+SET header_data = jsonb_build_object('n', (event_headers.header_data ->> 'n')::int + 1)
+"""
+
+_CHANGE_ALL = """
+WITH keys AS (SELECT 'fault-' || key AS id FROM generate_series(0, %(keys)s - 1) key),
+     made AS (INSERT INTO business_events (id, event_name, event_data) SELECT id, 'Fault Run', '{}' FROM keys
+              ON CONFLICT (id) DO NOTHING)
+INSERT INTO event_headers (id, event_name, header_data) SELECT id, 'Fault Run', '{"n": 1}' FROM keys
 ON CONFLICT (id) DO UPDATE
 SET header_data = jsonb_build_object('n', (event_headers.header_data ->> 'n')::int + 1)
 """
@@ -86,6 +96,8 @@ class Load:
     def _change(self, connection: psycopg.Connection) -> None:
         due = time.monotonic()
         while not self._stop.is_set():
+            if self._random.random() < _LARGE_TRANSACTIONS:
+                self._change_all(connection)
             # Sorted, so that no two transactions wait for each other's rows.
             keys = sorted(self._random.sample(range(_KEYS), self._random.randint(1, 2 * _CHANGES_PER_TRANSACTION - 1)))
             with connection.transaction():
@@ -93,6 +105,15 @@ class Load:
                     connection.execute(_CHANGE, {"id": f"fault-{key}"})
             due += self._pause
             self._stop.wait(max(0.0, due - time.monotonic()))
+
+    def _change_all(self, connection: psycopg.Connection) -> None:
+        """Change every row twice in one transaction, which the server streams, and once behind a savepoint, in vain."""
+        with connection.transaction():
+            connection.execute(_CHANGE_ALL, {"keys": _KEYS})
+            with connection.transaction():
+                connection.execute(_CHANGE_ALL, {"keys": _KEYS})
+                raise psycopg.Rollback
+            connection.execute(_CHANGE_ALL, {"keys": _KEYS})
 
 
 class FaultRun:
@@ -143,6 +164,9 @@ class FaultRun:
         stack.start("postgres", "kafka")
         postgres.apply_schema(stack.settings, schemas.postgres_sql())
         kafka.create_topics(stack.settings)
+        with psycopg.connect(stack.settings.database_url, autocommit=True) as connection:
+            # So that the server streams what changes some hundred rows, before it commits.
+            connection.execute(f"ALTER DATABASE {DATABASE} SET logical_decoding_work_mem = '64kB'")
         stack.start("cdc")
 
     def _pid(self, name: str) -> int:

@@ -15,10 +15,11 @@ import structlog
 from psycopg import Connection
 
 from cdc.backfill import query
-from cdc.backfill.messages import CHANNEL, PREFIX, Job, KeyTexts, Read, encode, encode_notice
+from cdc.backfill.messages import CHANNEL, PREFIX, End, Job, KeyTexts, Read, State, encode, encode_notice
 from cdc.backfill.tasks import Answer, Chunk, Emit, Failed, Later, Open, Opened, ReadChunk, Task
 from cdc.catalog import Table, read_tables
 from cdc.errors import CdcError, Kind
+from cdc.failpoints import Failpoint, reach
 from cdc.lsn import Position
 from cdc.policy import Retry, decide
 from cdc.postgres import connect, translated
@@ -112,10 +113,17 @@ class ThreadReader:
                 self._read(connection, task)
 
     def _emit(self, connection: Connection[Any], task: Emit) -> None:
+        message = task.message
+        if isinstance(message, End):
+            reach(Failpoint.CHUNKS_DONE)
         with connection.transaction():
-            connection.execute(_EMIT, (PREFIX, encode(task.message)))
+            connection.execute(_EMIT, (PREFIX, encode(message)))
             for notice in task.notices:
                 connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, encode_notice(notice)))
+        if isinstance(message, State):
+            reach(Failpoint.CHUNK_LOW)
+        elif isinstance(message, Read):
+            reach(Failpoint.CHUNK_HIGH)
 
     def _open(self, connection: Connection[Any], task: Open) -> Opened:
         # Who writes now is asked first: whoever begins later is shown by the stream.
@@ -138,6 +146,7 @@ class ThreadReader:
         between = (job.last, job.upper)
         rows, finished = query.read_chunk(connection, table, job.request.where, between, task.boundaries, task.limit)
         connection.execute("COMMIT")
+        reach(Failpoint.CHUNK_READ)
         # The answer first: whoever sees the message must find the rows.
         self._answers.put(Chunk(task.number, table, rows, snapshot, finished))
         read = Read(self._session.settings.slot_name, self._life, task.number)

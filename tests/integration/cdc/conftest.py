@@ -11,6 +11,7 @@ import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -290,9 +291,9 @@ def encoding() -> str:
     return "UTF8"
 
 
-@pytest.fixture
-def database(server: Server, encoding: str) -> Iterator[Database]:
-    """A fresh database with the shipped tables and publication; its slots go with it."""
+@contextmanager
+def fresh_database(server: Server, encoding: str = "UTF8") -> Iterator[Database]:
+    """Make a database with the shipped tables and publication, for a while; its slots go with it."""
     name = f"cdc_{uuid4().hex[:12]}"
     with psycopg.connect(server.dsn("postgres"), autocommit=True) as admin:
         how = " ENCODING {} LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0" if encoding != "UTF8" else ""
@@ -314,6 +315,19 @@ def database(server: Server, encoding: str) -> Iterator[Database]:
 
         eventually(dropped, "the slots are free")
         admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(scope="session")
+def database_of() -> Callable[..., AbstractContextManager[Database]]:
+    """A maker of databases for tests that share one."""
+    return fresh_database
+
+
+@pytest.fixture
+def database(server: Server, encoding: str) -> Iterator[Database]:
+    """A fresh database with the shipped tables and publication; its slots go with it."""
+    with fresh_database(server, encoding) as made:
+        yield made
 
 
 @pytest.fixture
