@@ -25,7 +25,7 @@ from cdc.simulation.letters import Letterbox
 
 _OUTAGES_S: Final = (0.5, 4.0, 30.0)
 _OUTAGE_ONE_IN: Final = 48
-_FOREIGN: Final = (1, 10, 100)
+_FOREIGN: Final = (1, 10, 10, 10, 100)
 _SHOWN: Final = 120
 
 Entry = tuple[bytes, bytes | None]
