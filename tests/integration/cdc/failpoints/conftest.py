@@ -119,12 +119,12 @@ class World:
         self.run("UPDATE item SET id = id || 'x', n = nextval('version') WHERE id = %s", f"old{decade}4")
         self.run("DELETE FROM item WHERE id = %s", f"old{decade}5")
 
-    def dies(self, failpoint: str, *, trickle: bool = True, stops: bool = False) -> None:
+    def dies(self, failpoint: str, *, trickle: bool = True, stops: bool = False, linger: int = 0) -> None:
         """Launch an engine and let it die at a failpoint, by itself or, with `stops`, on its orderly stop.
 
-        With `trickle` a row is inserted every now and then, as long as it lives.
+        With `trickle` a row is inserted every now and then, as long as it lives; `linger` is its CDC_LINGER_MS.
         """
-        engine = self._engine(failpoint)
+        engine = self._engine(failpoint, CDC_LINGER_MS=str(linger))
         if stops:
             engine.wait_for("streaming")
             self.wait_until(lambda: len(self._stored(self.topic)) > 100, "records")
@@ -179,7 +179,7 @@ class World:
                 last = records[-1]
                 assert (None if last.n is None else (last.n, last.digest)) == rows.get(key), (key, records)
 
-    def _engine(self, failpoint: str) -> Any:
+    def _engine(self, failpoint: str, **environment: str) -> Any:
         return self.launch(
             CDC_TABLES="public.item",
             PUBLICATION_NAME="items",
@@ -188,6 +188,7 @@ class World:
             CDC_DEAD_LETTER_TOPIC=self.letters.name,
             CDC_STREAM_MEMORY_BYTES="65536",
             CDC_FAILPOINT=failpoint,
+            **environment,
         )
 
     def _stored(self, topic: Any) -> list[StoredRecord]:

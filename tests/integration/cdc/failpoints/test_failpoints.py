@@ -24,6 +24,8 @@ class Case:
     """A failpoint at which an engine before them is killed, that they may reach theirs."""
     stops: bool = False
     """Whether it is reached by an orderly stop."""
+    linger: int = 0
+    """Milliseconds that records wait in the producer, so that some surely are when the engine dies."""
 
 
 CASES = {
@@ -37,10 +39,10 @@ CASES = {
     Failpoint.CHANGE_TORN: Case((1, 3)),
     Failpoint.LETTER_TORN: Case((1, 2)),
     Failpoint.ACKNOWLEDGED: Case((1, 17)),
-    Failpoint.BOOKMARK_DUE: Case((1, 3)),
-    Failpoint.BOOKMARK_WRITTEN: Case((1, 3)),
-    Failpoint.CONFIRMING: Case((1, 3)),
-    Failpoint.CONFIRMED: Case((1, 3), oldest=True),
+    Failpoint.BOOKMARK_DUE: Case((1, 3), linger=200),
+    Failpoint.BOOKMARK_WRITTEN: Case((1, 3), linger=200),
+    Failpoint.CONFIRMING: Case((1, 3), linger=200),
+    Failpoint.CONFIRMED: Case((1, 3), oldest=True, linger=200),
     Failpoint.SNAPSHOT_BEGUN: Case(story="snapshot", oldest=True),
     Failpoint.SNAPSHOT_ROW: Case((1, 17), story="snapshot"),
     Failpoint.SNAPSHOT_CAUGHT_UP: Case(story="snapshot", first="snapshot_row:17"),
@@ -75,7 +77,7 @@ def kill(world: Any, point: Failpoint, *, trickle: bool = True) -> None:
     for armed in [case.first] if case.first else []:
         world.dies(armed, trickle=trickle)
     for count in case.counts:
-        world.dies(f"{point.value}:{count}", trickle=trickle, stops=case.stops)
+        world.dies(f"{point.value}:{count}", trickle=trickle, stops=case.stops, linger=case.linger)
         world.small(f"after{count}")
 
 
