@@ -19,7 +19,6 @@ from typing import Any, Final, Protocol
 
 from cdc.errors import CdcError, Kind, ProtocolError
 from cdc.lsn import Lsn
-from cdc.observer import UNWATCHED, Observer
 from cdc.pgoutput.decoder import decode
 from cdc.pgoutput.messages import (
     Begin,
@@ -41,6 +40,7 @@ from cdc.pgoutput.messages import (
     WireEvent,
 )
 from cdc.spool import Spool
+from cdc.watch.observer import UNWATCHED, Observer
 
 DEFAULT_MEMORY: Final = 8 * 1024 * 1024
 _BATCH_EVENTS: Final = 1024

@@ -20,25 +20,25 @@ from typing import Any, Final
 import structlog
 from psycopg import Connection
 
-from cdc.bookmark import Bookmark, judge
 from cdc.capture import Capture
 from cdc.catalog import Server
-from cdc.deadletters import DeadLetter, Letters
 from cdc.emission import PLAIN, Emission
 from cdc.errors import CdcError, DatabaseError, Kind
 from cdc.failpoints import Failpoint, reach
+from cdc.letters.deadletters import DeadLetter, Letters
 from cdc.lsn import Lsn, Position, format_lsn
-from cdc.observer import Phase
 from cdc.pgoutput.messages import Insert, Message, Update
 from cdc.postgres import connect, translated
 from cdc.records import Record, TopicName
 from cdc.session import Session, Tails, describe, furthest
 from cdc.settings import Settings, SnapshotMode
-from cdc.slot import PLUGIN, Slot, drop_slot, next_snapshot_name, promote, read_slot, snapshot_name, try_lock
+from cdc.slots.bookmark import Bookmark, judge
+from cdc.slots.slot import PLUGIN, Slot, drop_slot, next_snapshot_name, promote, read_slot, snapshot_name, try_lock
 from cdc.snapshot import Earlier, SnapshotCopy, import_snapshot, read_rows
 from cdc.stream import CreatedSlot, ReplicationConnection
 from cdc.tables import Route, TableName
 from cdc.types import TypeCatalog
+from cdc.watch.observer import Phase
 
 _log: Final = structlog.get_logger(__name__)
 

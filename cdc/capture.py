@@ -14,11 +14,11 @@ from typing import Final
 import orjson
 import structlog
 
-from cdc.deadletters import Letters
 from cdc.emission import PLAIN, Emission
 from cdc.envelope import CREATE, READ, Payload, TableEncoder
 from cdc.errors import CdcError, Kind
 from cdc.formats.protocol import SnapshotOrigin
+from cdc.letters.deadletters import Letters
 from cdc.lsn import STEPS, Lsn, Position
 from cdc.pgoutput.encoder import encode_change
 from cdc.pgoutput.messages import Begin, Delete, Insert, LogicalMessage, Message, Relation, Row, Truncate, Type, Update

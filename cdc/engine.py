@@ -18,28 +18,28 @@ from cdc import bootstrap, preflight, topics
 from cdc.backfill.reader import ThreadReader
 from cdc.backfill.work import Backfill
 from cdc.catalog import Server, Table, missing_tables, read_server, read_tables, read_types
-from cdc.deadletters import Letters
 from cdc.errors import BrokerError, CdcError, DatabaseError, Kind, RefusedError
-from cdc.failover import let_standbys_copy
 from cdc.failpoints import Failpoint, reach
 from cdc.formats.choice import Formats
-from cdc.fuse import NO_FUSE, Fuse
+from cdc.letters.deadletters import Letters
+from cdc.letters.refusals import Refusals
+from cdc.letters.sizes import limits, producer_sizes
 from cdc.lsn import format_lsn
-from cdc.observer import UNWATCHED, Observer, Phase
 from cdc.policy import Retry, decide
 from cdc.postgres import connect
 from cdc.records import TopicName
-from cdc.refusals import Refusals
 from cdc.relay import Relay
 from cdc.session import Session, Tails, describe, furthest
 from cdc.settings import Settings, SnapshotMode
-from cdc.shelf import KafkaShelf
 from cdc.shutdown import Shutdown, StopRequested
 from cdc.sink import KafkaSink
-from cdc.sizes import limits, producer_sizes
-from cdc.slot import create_publication, publication_exists, read_omitted, read_slot
+from cdc.slots.failover import let_standbys_copy
+from cdc.slots.fuse import NO_FUSE, Fuse
+from cdc.slots.shelf import KafkaShelf
+from cdc.slots.slot import create_publication, publication_exists, read_omitted, read_slot
 from cdc.stream import ReplicationConnection, ReplicationStream
 from cdc.tables import TableName
+from cdc.watch.observer import UNWATCHED, Observer, Phase
 
 _log: Final = structlog.get_logger(__name__)
 

@@ -12,7 +12,7 @@ Anything else that leaves the engine is a bug.
 
 from enum import Enum, unique
 
-from cdc.refusals import Refusal
+from cdc.letters.refusals import Refusal
 
 
 @unique

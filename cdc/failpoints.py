@@ -16,7 +16,7 @@ from typing import Final
 import orjson
 import structlog
 
-from cdc.deadletters import DeadLetter
+from cdc.letters.deadletters import DeadLetter
 from cdc.lsn import STEPS
 from cdc.records import SNAPSHOT, XID, Record
 

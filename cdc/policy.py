@@ -112,7 +112,7 @@ _DECISIONS: Final[Mapping[Kind, Decision]] = {
         "Create the dead-letter topic (CDC_DEAD_LETTER_TOPIC), or raise max.message.bytes of the topic, and "
         "message.max.bytes if CDC_KAFKA_CONFIG has it, above the size of the row; the engine goes on at that row."
     ),
-    # A session of its own learns which record it is; see `cdc.deadletters.Refusals`.
+    # A session of its own learns which record it is; see `cdc.letters.deadletters.Refusals`.
     Kind.RECORD_REFUSED: Retry(),
     Kind.UNENCODABLE: Stop(
         "Create the dead-letter topic (CDC_DEAD_LETTER_TOPIC): the change then goes there byte-exact and the engine "

@@ -14,7 +14,7 @@ from cdc.errors import CdcError, Kind
 from cdc.pgoutput.messages import ReplicaIdentity
 from cdc.policy import Stop, decide
 from cdc.records import TopicName
-from cdc.slot import PLUGIN, PUBLISHED, Slot, drop_sql, publication_sql
+from cdc.slots.slot import PLUGIN, PUBLISHED, Slot, drop_sql, publication_sql
 from cdc.tables import TableName
 
 

@@ -17,17 +17,17 @@ from typing import Final
 import structlog
 
 from cdc.backfill.work import Backfill
-from cdc.bookmark import UNKEPT, Keeper
 from cdc.capture import Capture
-from cdc.deadletters import DeadLetter, announce
 from cdc.failpoints import Failpoint, reach
 from cdc.ledger import Ledger, Limits
+from cdc.letters.deadletters import DeadLetter, announce
 from cdc.lsn import LARGEST_LSN, Lsn, format_lsn
-from cdc.observer import UNWATCHED, Observer, Progress
 from cdc.pgoutput.messages import Begin, Commit, Event, Keepalive, LogicalMessage, Message
 from cdc.ports import Sink, Stream
 from cdc.positions import Floors
 from cdc.records import Record
+from cdc.slots.bookmark import UNKEPT, Keeper
+from cdc.watch.observer import UNWATCHED, Observer, Progress
 
 _log: Final = structlog.get_logger(__name__)
 

@@ -9,18 +9,18 @@ from typing import Final
 
 import structlog
 
-from cdc.endpoint import serving
 from cdc.engine import Engine
 from cdc.errors import CdcError
 from cdc.failpoints import arm
-from cdc.fuse import Fuse
-from cdc.guard import Guard
-from cdc.health import Deadlines, Health
-from cdc.metrics import Monitor
 from cdc.policy import Stop, decide
 from cdc.preflight import PreflightError
 from cdc.settings import Settings
 from cdc.shutdown import Shutdown
+from cdc.slots.fuse import Fuse
+from cdc.slots.guard import Guard
+from cdc.watch.endpoint import serving
+from cdc.watch.health import Deadlines, Health
+from cdc.watch.metrics import Monitor
 
 _log: Final = structlog.get_logger("cdc")
 

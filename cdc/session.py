@@ -10,28 +10,28 @@ from dataclasses import dataclass, field
 
 from cdc.assembly import Assembly
 from cdc.backfill.work import Backfill
-from cdc.bookmark import UNKEPT, Bookmark, BookmarkKeeper, Keeper, judge
 from cdc.capture import Capture
 from cdc.catalog import Server, Table
-from cdc.deadletters import Letters
 from cdc.emission import Emission, Truncation
 from cdc.formats.flat import FLAT
 from cdc.formats.protocol import Format
 from cdc.ledger import Limits
+from cdc.letters.deadletters import Letters
 from cdc.lsn import Lsn, Position, format_lsn
-from cdc.observer import UNWATCHED, Observer
 from cdc.outbox import Outbox
 from cdc.positions import Floors
 from cdc.readback import Search, Tail, read_tails
 from cdc.records import TopicName
 from cdc.relay import Pace, Relay
 from cdc.settings import Settings
-from cdc.shelf import KafkaShelf
 from cdc.shutdown import Shutdown
 from cdc.sink import KafkaSink
+from cdc.slots.bookmark import UNKEPT, Bookmark, BookmarkKeeper, Keeper, judge
+from cdc.slots.shelf import KafkaShelf
 from cdc.stream import ReplicationStream
 from cdc.tables import Route, TableName
 from cdc.types import TypeCatalog
+from cdc.watch.observer import UNWATCHED, Observer
 
 Tails = Mapping[TopicName, Sequence[Tail]]
 

@@ -8,15 +8,15 @@ from pydantic import DirectoryPath, Field, SecretStr, field_validator, model_val
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from cdc.assembly import DEFAULT_MEMORY
-from cdc.budget import BudgetAction
 from cdc.emission import REGISTRY_SETTINGS, FormatName, Truncation
-from cdc.failover import SlotFailover
 from cdc.failpoints import Armed, parse_armed
 from cdc.kafka import RESERVED
 from cdc.lsn import Lsn, parse_lsn
 from cdc.outbox import parse_messages
 from cdc.records import TopicName
-from cdc.slot import LONGEST_NAME
+from cdc.slots.budget import BudgetAction
+from cdc.slots.failover import SlotFailover
+from cdc.slots.slot import LONGEST_NAME
 from cdc.tables import TableName
 
 _TABLE: Final = re.compile(r'\s*(?:"((?:[^"]|"")+)"|([^\s".,]+))\.(?:"((?:[^"]|"")+)"|([^\s".,]+))\s*(?:,|$)')

@@ -17,8 +17,8 @@ from cdc.errors import BrokerError, Kind, RefusedError
 from cdc.failpoints import Failpoint, after, at_record
 from cdc.kafka import GUARANTEES, Delivery, Rejections, broker_error, client_config, partitions_of
 from cdc.ledger import Span
+from cdc.letters.refusals import Refusal
 from cdc.records import Record, TopicName
-from cdc.refusals import Refusal
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -51,7 +51,7 @@ class KafkaSink:
             given: librdkafka settings of the user.
             linger_ms: How long a record may wait for company. Under load batches fill by themselves, because at most
                 five requests are under way.
-            sizes: The producer's settings by what the topics take, see `cdc.sizes.producer_sizes`.
+            sizes: The producer's settings by what the topics take, see `cdc.letters.sizes.producer_sizes`.
             careful: Put one record into each batch, so that a refusal names it.
 
         Raises:

@@ -20,16 +20,16 @@ from psycopg import Connection, sql
 
 from cdc.capture import Capture
 from cdc.catalog import Table
-from cdc.deadletters import announce
 from cdc.ledger import Ledger, Limits
+from cdc.letters.deadletters import announce
 from cdc.lsn import Lsn, Position, format_lsn
-from cdc.observer import UNWATCHED, Observer
 from cdc.pgoutput.messages import Row
 from cdc.ports import Sink
 from cdc.positions import partition_of
 from cdc.postgres import hand_out_texts, keeps_any_bytes, translated
 from cdc.records import TopicName
 from cdc.tables import TableName
+from cdc.watch.observer import UNWATCHED, Observer
 
 _log: Final = structlog.get_logger(__name__)
 

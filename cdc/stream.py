@@ -21,7 +21,7 @@ from cdc.lsn import Lsn, parse_lsn
 from cdc.pgoutput.frames import FrameReader, encode_status
 from cdc.pgoutput.messages import WireEvent
 from cdc.postgres import connect, keeps_any_bytes, kind_of, translated
-from cdc.vigil import Silence
+from cdc.slots.vigil import Silence
 
 _BATCH_EVENTS: Final = 1024
 _BATCH_BYTES: Final = 1024 * 1024

@@ -15,12 +15,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from cdc.backfill.selection import TIME_COLUMN, TYPE_COLUMN, Selection, condition
-from cdc.diagnosis import Diagnosis, Severity
-from cdc.doctor import diagnose
-from cdc.replay import Choice
+from cdc.letters.replay import Choice
 from cdc.run import run as run_engine
 from cdc.shutdown import Shutdown
-from cdc.status import Status, read_status
+from cdc.watch.diagnosis import Diagnosis, Severity
+from cdc.watch.doctor import diagnose
+from cdc.watch.status import Status, read_status
 from stack import cdc_replay
 from stack.errors import StackError
 from stack.installation import installation

@@ -13,10 +13,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from cdc.errors import CdcError
-from cdc.letterbox import letters_of
+from cdc.letters.letterbox import letters_of
+from cdc.letters.replay import Choice, Replay, State, Verdict
 from cdc.lsn import Position
 from cdc.policy import Stop, decide
-from cdc.replay import Choice, Replay, State, Verdict
 from cdc.settings import Settings
 from stack.errors import StackError
 

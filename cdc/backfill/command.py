@@ -19,7 +19,7 @@ from cdc.catalog import Table, missing_tables, read_tables, unreadable_tables
 from cdc.errors import CdcError, DatabaseError, Kind
 from cdc.postgres import translated
 from cdc.settings import Settings, parse_tables
-from cdc.slot import read_slot
+from cdc.slots.slot import read_slot
 from cdc.tables import TableName
 
 _POLL_S: Final = 1.0

@@ -26,9 +26,9 @@ from cdc.backfill.window import Recent
 from cdc.capture import Capture
 from cdc.errors import CdcError
 from cdc.lsn import Lsn
-from cdc.observer import UNWATCHED, Observer
 from cdc.pgoutput.messages import Begin, LogicalMessage, Message
 from cdc.records import Record, TopicName
+from cdc.watch.observer import UNWATCHED, Observer
 
 _log: Final = structlog.get_logger(__name__)
 

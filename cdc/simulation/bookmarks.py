@@ -6,13 +6,13 @@ for it as well. The slot's creation has put the first one there, as `cdc.bootstr
 
 from typing import Final
 
-from cdc.bookmark import Bookmark, BookmarkKeeper, judge
 from cdc.errors import BrokerError, CdcError, Kind
 from cdc.lsn import Lsn
 from cdc.simulation.broker import Broker, unreachable
 from cdc.simulation.fate import Fate
 from cdc.simulation.history import FIRST_LSN
 from cdc.simulation.server import Server
+from cdc.slots.bookmark import Bookmark, BookmarkKeeper, judge
 
 SOURCE: Final = "7/simulated"
 SLOT: Final = "simulated"

@@ -12,8 +12,8 @@ from typing import Final
 
 from confluent_kafka import KafkaError, TopicPartition
 
-from cdc.deadletters import PART
 from cdc.errors import BrokerError, Kind
+from cdc.letters.deadletters import PART
 from cdc.lsn import Lsn, Position
 from cdc.positions import partition_of
 from cdc.readback import MessageHeaders, Place

@@ -15,8 +15,8 @@ from cdc.pgoutput.messages import Event, Keepalive, LogicalMessage
 from cdc.positions import Floors
 from cdc.records import Record, TopicName
 from cdc.relay import Pace, Relay
+from cdc.slots.vigil import Heartbeat, Silence
 from cdc.tables import Route, TableName
-from cdc.vigil import Heartbeat, Silence
 
 _START: Final = 16 * 1024 * 1024
 _MESSAGE_BYTES: Final = 80

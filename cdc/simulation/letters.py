@@ -7,7 +7,7 @@ letter, and neither are those of a letter that never became whole.
 import json
 from typing import Final
 
-from cdc.deadletters import PART, PLACE, PREFIX, REASON, TOPIC, Letters
+from cdc.letters.deadletters import PART, PLACE, PREFIX, REASON, TOPIC, Letters
 from cdc.readback import Place
 from cdc.records import Record
 from cdc.simulation.due import AUDIT, DEAD, OUTBOX, RAW

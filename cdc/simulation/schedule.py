@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from cdc.assembly import Assembly
-from cdc.bookmark import UNKEPT, Keeper
 from cdc.capture import Capture
 from cdc.emission import Emission
 from cdc.errors import CdcError, Kind
@@ -29,6 +28,7 @@ from cdc.simulation.letters import LETTERS, NO_LETTERS
 from cdc.simulation.producer import Producer
 from cdc.simulation.server import Connection, Server
 from cdc.simulation.verdict import Verdict, judge
+from cdc.slots.bookmark import UNKEPT, Keeper
 
 _SOURCE: Final = SOURCE.encode()
 _OUTBOX: Final = Outbox({PREFIX: OUTBOX})

@@ -10,9 +10,9 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
-from cdc.letterbox import Letter, load, scan
+from cdc.letters.letterbox import Letter, load, scan
+from cdc.letters.sizes import wire_size
 from cdc.lsn import Position
-from cdc.sizes import wire_size
 
 NOISE = os.urandom(15_000).hex()
 """A value that no topic of 20,000 bytes takes, and that does not compress."""

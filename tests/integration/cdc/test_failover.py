@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from cdc.catalog import read_server
-from cdc.failover import possible
+from cdc.slots.failover import possible
 
 
 def failover(database: Any, slot: str) -> bool | None:

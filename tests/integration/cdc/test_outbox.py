@@ -9,10 +9,10 @@ import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from cdc.doctor import diagnose
 from cdc.errors import Kind
 from cdc.lsn import Position
 from cdc.settings import Settings
+from cdc.watch.doctor import diagnose
 
 EMIT = "SELECT pg_logical_emit_message(%s, %s, %s)"
 

@@ -12,8 +12,8 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
-from cdc.deadletters import Letters
 from cdc.errors import CdcError, Kind
+from cdc.letters.deadletters import Letters
 from cdc.lsn import Lsn, Position
 from cdc.pgoutput.encoder import encode_change
 from cdc.pgoutput.messages import Column, Insert, Relation, ReplicaIdentity

@@ -10,9 +10,9 @@ from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
 from pydantic import SecretStr
 
-from cdc.doctor import diagnose
 from cdc.lsn import parse_lsn
 from cdc.settings import Settings
+from cdc.watch.doctor import diagnose
 
 
 def refusal(engine: Any, event: str = "stopped_by_error") -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cdc.letterbox import Letter, load, scan
+from cdc.letters.letterbox import Letter, load, scan
 from cdc.pgoutput.decoder import decode
 from cdc.pgoutput.messages import Insert
 

@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import pytest
 
-from cdc.bookmark import REFRESH_S, UNKEPT, Bookmark, BookmarkKeeper, judge
 from cdc.capture import Capture
 from cdc.errors import BrokerError, CdcError, Kind
 from cdc.lsn import Lsn
@@ -13,6 +12,7 @@ from cdc.pgoutput.messages import Event, Keepalive
 from cdc.positions import Floors
 from cdc.records import TopicName
 from cdc.relay import Pace, Relay
+from cdc.slots.bookmark import REFRESH_S, UNKEPT, Bookmark, BookmarkKeeper, judge
 
 SOURCE, SLOT = "7/db", "s"
 MARK = Bookmark(SOURCE, SLOT, Lsn(100))

@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-from cdc.bookmark import Bookmark, BookmarkKeeper, judge
 from cdc.errors import BrokerError, CdcError, Kind
 from cdc.lsn import Lsn
+from cdc.slots.bookmark import Bookmark, BookmarkKeeper, judge
 
 SOURCE, SLOT = "7/db", "s"
 

@@ -4,11 +4,11 @@ import math
 
 import pytest
 
-from cdc.budget import Held, Mark, WalBudget
-from cdc.health import Deadlines, Health
 from cdc.lsn import Lsn
-from cdc.metrics import Monitor
-from cdc.observer import Phase, Progress
+from cdc.slots.budget import Held, Mark, WalBudget
+from cdc.watch.health import Deadlines, Health
+from cdc.watch.metrics import Monitor
+from cdc.watch.observer import Phase, Progress
 
 
 @pytest.mark.parametrize(

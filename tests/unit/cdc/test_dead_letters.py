@@ -8,17 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdc.capture import Capture
-from cdc.deadletters import DeadLetter, Letters, Reason, announce, describe_relation, read_relation
 from cdc.errors import CdcError, Kind
-from cdc.letterbox import Assembly, Letter, unfold
+from cdc.letters.deadletters import DeadLetter, Letters, Reason, announce, describe_relation, read_relation
+from cdc.letters.letterbox import Assembly, Letter, unfold
+from cdc.letters.reencoding import encode_again
+from cdc.letters.scan import StoredRecord
+from cdc.letters.sizes import wire_size
 from cdc.lsn import Lsn, Position
 from cdc.pgoutput.decoder import decode
 from cdc.pgoutput.encoder import encode_change
 from cdc.pgoutput.messages import UNCHANGED, Begin, Delete, Insert, Message, Relation, Update
 from cdc.records import POSITION, SOURCE, XID, Headers, Record, TopicName
-from cdc.reencoding import encode_again
-from cdc.scan import StoredRecord
-from cdc.sizes import wire_size
 from cdc.tables import Route, TableName
 
 RAW, DEAD = TopicName("raw"), TopicName("dlq-raw")

@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 
 from cdc.catalog import Server, Table
-from cdc.diagnosis import Severity
-from cdc.doctor import Examination, advise, examine
 from cdc.errors import Kind
 from cdc.lsn import Lsn, Position
 from cdc.pgoutput.messages import ReplicaIdentity
 from cdc.preflight import Installation
-from cdc.slot import Retention, Slot
+from cdc.slots.slot import Retention, Slot
 from cdc.tables import TableName
+from cdc.watch.diagnosis import Severity
+from cdc.watch.doctor import Examination, advise, examine
 
 NAME = TableName("public", "event_headers")
 SERVER = Server("7", "db", 180004, "logical", Lsn(8), "me", may_replicate=True, slot_wal_keep_mb=1024)

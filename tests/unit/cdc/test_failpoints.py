@@ -9,8 +9,8 @@ from pydantic import ValidationError
 from structlog.testing import capture_logs
 
 from cdc import failpoints
-from cdc.deadletters import DeadLetter, Reason
 from cdc.failpoints import Armed, Failpoint, after, arm, at_record, parse_armed, points_of, reach
+from cdc.letters.deadletters import DeadLetter, Reason
 from cdc.lsn import Lsn, Position
 from cdc.records import SNAPSHOT, XID, Headers, Record, TopicName
 from cdc.settings import Settings

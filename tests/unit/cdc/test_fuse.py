@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from cdc.fuse import Fuse
+from cdc.slots.fuse import Fuse
 
 STOPPED_WITH_A_TIMER = """
 import os, signal, time
-from cdc.killtimer import kill_timer
+from cdc.slots.killtimer import kill_timer
 kill_timer()(0.5)
 os.kill(os.getpid(), signal.SIGSTOP)
 print("woken")

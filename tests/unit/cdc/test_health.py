@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from cdc.health import Deadlines, Health
 from cdc.lsn import Lsn
-from cdc.observer import Phase, Progress
+from cdc.watch.health import Deadlines, Health
+from cdc.watch.observer import Phase, Progress
 
 IDLE = Progress(Lsn(8), Lsn(8), 0, 0, 0, 0, full=False)
 

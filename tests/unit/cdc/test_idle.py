@@ -7,7 +7,7 @@ import pytest
 from cdc.errors import CdcError
 from cdc.lsn import Lsn
 from cdc.simulation.idle import VARIANTS, Idleness, run_day, run_variants
-from cdc.vigil import LOOKS, NOISE_BYTES, Heartbeat, Silence
+from cdc.slots.vigil import LOOKS, NOISE_BYTES, Heartbeat, Silence
 
 USUAL, DEAF, MUTE = VARIANTS
 

@@ -10,16 +10,16 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from cdc.capture import Capture
-from cdc.endpoint import serving
 from cdc.errors import CdcError, Kind
-from cdc.health import Deadlines, Health
 from cdc.lsn import Lsn, Position
-from cdc.metrics import Monitor
-from cdc.observer import Phase
 from cdc.pgoutput.messages import Begin, Commit, Event, Insert, Keepalive, Relation
 from cdc.positions import Floors
 from cdc.records import TopicName
 from cdc.relay import Pace, Relay
+from cdc.watch.endpoint import serving
+from cdc.watch.health import Deadlines, Health
+from cdc.watch.metrics import Monitor
+from cdc.watch.observer import Phase
 
 RAW = TopicName("raw")
 COMMITTED_S = 500

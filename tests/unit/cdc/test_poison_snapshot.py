@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from cdc.capture import Capture
 from cdc.catalog import Table
-from cdc.deadletters import DeadLetter, Letters
 from cdc.ledger import Limits, Span
+from cdc.letters.deadletters import DeadLetter, Letters
 from cdc.lsn import Lsn, Position
 from cdc.pgoutput.messages import Relation
 from cdc.positions import partition_of

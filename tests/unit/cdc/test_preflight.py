@@ -9,7 +9,7 @@ from cdc.errors import Kind
 from cdc.lsn import Lsn
 from cdc.pgoutput.messages import Column, ReplicaIdentity
 from cdc.preflight import Finding, Installation, PreflightError, check
-from cdc.slot import Slot
+from cdc.slots.slot import Slot
 from cdc.tables import TableName
 
 NAME = TableName("public", "event_headers")

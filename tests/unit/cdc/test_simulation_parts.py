@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from cdc.bookmark import BookmarkKeeper
 from cdc.capture import Capture
-from cdc.deadletters import Letters
+from cdc.letters.deadletters import Letters
 from cdc.lsn import LARGEST_LSN, STEPS, Lsn, Position
 from cdc.pgoutput.messages import LogicalMessage
 from cdc.positions import Floors, partition_of
@@ -18,6 +17,7 @@ from cdc.simulation import bookmarks
 from cdc.simulation.campaign import Tally, run_seeds
 from cdc.simulation.due import DEAD
 from cdc.simulation.schedule import run_schedule
+from cdc.slots.bookmark import BookmarkKeeper
 from cdc.spool import Spool
 
 ENOUGH = 3000

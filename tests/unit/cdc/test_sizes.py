@@ -2,10 +2,10 @@
 
 import pytest
 
+from cdc.letters.refusals import Refusal, Refusals
+from cdc.letters.sizes import ASSUMED, limits, producer_sizes, wire_size
 from cdc.lsn import Lsn, Position
 from cdc.records import TopicName
-from cdc.refusals import Refusal, Refusals
-from cdc.sizes import ASSUMED, limits, producer_sizes, wire_size
 
 A, B = TopicName("a"), TopicName("b")
 

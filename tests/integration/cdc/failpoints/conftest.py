@@ -18,10 +18,10 @@ from uuid import uuid4
 
 import pytest
 
-from cdc.letterbox import load, scan
+from cdc.letters.letterbox import load, scan
+from cdc.letters.scan import StoredRecord, read_topics
 from cdc.lsn import Position
 from cdc.records import POSITION
-from cdc.scan import StoredRecord, read_topics
 
 NARROW = 20_000
 """Bytes that a record of the topic may have, and a dead letter too."""

@@ -13,11 +13,11 @@ import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 from pydantic import SecretStr
 
-from cdc.diagnosis import Severity
-from cdc.doctor import diagnose
 from cdc.errors import Kind
 from cdc.registry import IncompatibleSchemaError, Registry, RegistryError
 from cdc.settings import Settings
+from cdc.watch.diagnosis import Severity
+from cdc.watch.doctor import diagnose
 
 
 def schema_of(*fields: tuple[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 import structlog
 
 from cdc.errors import CdcError, Kind
-from cdc.metrics import Monitor
+from cdc.watch.metrics import Monitor
 
 _log: Final = structlog.get_logger(__name__)
 _TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"

@@ -13,21 +13,20 @@ from typing import Any
 from psycopg import Connection, sql
 
 from cdc import preflight
-from cdc.bookmark import judge
 from cdc.catalog import Server, missing_tables, read_server, read_tables, unreadable_tables
-from cdc.diagnosis import Diagnosis, Severity, failed, remedy_of
 from cdc.errors import CdcError, Kind
-from cdc.failover import possible, waited_for
 from cdc.formats.choice import registry_level
-from cdc.letterbox import LOOK_S, letters_of
+from cdc.letters.letterbox import LOOK_S, letters_of
 from cdc.lsn import Lsn, Position
 from cdc.postgres import connect
 from cdc.readback import Search, count_partitions, read_tails
 from cdc.records import TopicName
 from cdc.session import describe, furthest
 from cdc.settings import Settings
-from cdc.shelf import KafkaShelf
-from cdc.slot import (
+from cdc.slots.bookmark import judge
+from cdc.slots.failover import possible, waited_for
+from cdc.slots.shelf import KafkaShelf
+from cdc.slots.slot import (
     Retention,
     Slot,
     drop_sql,
@@ -39,6 +38,7 @@ from cdc.slot import (
     snapshot_name,
 )
 from cdc.topics import read_sizes
+from cdc.watch.diagnosis import Diagnosis, Severity, failed, remedy_of
 
 
 @dataclass(frozen=True, slots=True)

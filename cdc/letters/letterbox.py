@@ -9,11 +9,11 @@ from typing import Final
 
 import orjson
 
-from cdc.deadletters import ERROR, KEY, PART, PLACE, PREFIX, REASON, REPLAYED, TABLE, TOMBSTONE, TOPIC
 from cdc.errors import BrokerError, Kind
+from cdc.letters.deadletters import ERROR, KEY, PART, PLACE, PREFIX, REASON, REPLAYED, TABLE, TOMBSTONE, TOPIC
+from cdc.letters.scan import StoredRecord, read_range, read_topics
 from cdc.lsn import Position
 from cdc.records import POSITION, SOURCE, Headers, TopicName
-from cdc.scan import StoredRecord, read_range, read_topics
 from cdc.settings import Settings
 
 LOOK_S: Final = 10.0

@@ -14,15 +14,15 @@ from typing import Any, Final, Protocol
 import structlog
 from psycopg import Connection
 
-from cdc.budget import BudgetAction, Held, Mark, WalBudget
 from cdc.catalog import read_server
 from cdc.errors import CdcError, Kind
 from cdc.lsn import Lsn
 from cdc.policy import Stop, decide
 from cdc.postgres import connect, translated
 from cdc.settings import Settings
-from cdc.slot import Retention, drop_slot, read_retention, snapshot_name
-from cdc.vigil import Heartbeat
+from cdc.slots.budget import BudgetAction, Held, Mark, WalBudget
+from cdc.slots.slot import Retention, drop_slot, read_retention, snapshot_name
+from cdc.slots.vigil import Heartbeat
 
 _log: Final = structlog.get_logger(__name__)
 

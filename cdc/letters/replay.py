@@ -16,20 +16,20 @@ from enum import Enum, unique
 from typing import Any, Final
 
 from cdc.catalog import read_server, read_types
-from cdc.deadletters import REPLAYED, TOPIC
 from cdc.emission import PLAIN, Emission
 from cdc.errors import BrokerError, CdcError, Kind
 from cdc.formats.choice import Formats
 from cdc.ledger import Ledger, Limits
-from cdc.letterbox import Content, Letter, load
+from cdc.letters.deadletters import REPLAYED, TOPIC
+from cdc.letters.letterbox import Content, Letter, load
+from cdc.letters.reencoding import encode_again
+from cdc.letters.scan import StoredRecord, read_topics
+from cdc.letters.sizes import ASSUMED, limits, producer_sizes, wire_size
 from cdc.lsn import Lsn, Position
 from cdc.postgres import connect
 from cdc.records import COMMITTED, POSITION, REPLAYED_POSITION, SOURCE, Headers, Record, TopicName, read_position
-from cdc.reencoding import encode_again
-from cdc.scan import StoredRecord, read_topics
 from cdc.settings import Settings
 from cdc.sink import KafkaSink
-from cdc.sizes import ASSUMED, limits, producer_sizes, wire_size
 from cdc.topics import read_sizes
 from cdc.types import TypeCatalog
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from cdc.capture import Capture
-from cdc.deadletters import RELATION, Reason, read_relation
 from cdc.emission import PLAIN, Emission
 from cdc.errors import CdcError, Kind
-from cdc.letterbox import Content, Letter
+from cdc.letters.deadletters import RELATION, Reason, read_relation
+from cdc.letters.letterbox import Content, Letter
 from cdc.pgoutput.decoder import decode
 from cdc.pgoutput.messages import Begin, Delete, Insert, Update
 from cdc.records import COMMITTED, POSITION, REPLAY, REPLAYED_POSITION, SNAPSHOT, XID, Headers, Record

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from cdc.killtimer import kill_timer
+from cdc.slots.killtimer import kill_timer
 
 _WINDINGS: Final = 20
 """How often the timer is wound before it could run out; more often would only cost system calls."""

@@ -14,7 +14,7 @@ from psycopg import Connection
 from cdc.catalog import Server
 from cdc.errors import CdcError, DatabaseError, Kind
 from cdc.postgres import translated
-from cdc.slot import read_slot
+from cdc.slots.slot import read_slot
 from cdc.stream import ReplicationConnection
 
 _log: Final = structlog.get_logger(__name__)

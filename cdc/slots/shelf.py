@@ -15,13 +15,13 @@ from typing import Final, Self
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from cdc.bookmark import Bookmark
 from cdc.errors import BrokerError, Kind
 from cdc.failpoints import Failpoint, reach
 from cdc.kafka import broker_error, client_config, shared_settings
 from cdc.policy import Stop, decide
 from cdc.records import TopicName
 from cdc.settings import Settings
+from cdc.slots.bookmark import Bookmark
 
 _log: Final = structlog.get_logger(__name__)
 

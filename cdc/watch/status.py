@@ -7,13 +7,13 @@ from typing import Any
 
 from cdc.catalog import read_server
 from cdc.errors import CdcError
-from cdc.letterbox import LOOK_S, letters_of
+from cdc.letters.letterbox import LOOK_S, letters_of
 from cdc.lsn import format_lsn
 from cdc.postgres import connect
 from cdc.readback import Search, count_partitions, read_tails
 from cdc.session import describe
 from cdc.settings import Settings
-from cdc.slot import Retention, read_retention, snapshot_name
+from cdc.slots.slot import Retention, read_retention, snapshot_name
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Owns the judgement of the WAL that the slot holds back: how fast it grows, how long it may, what to do at which mark.
 
-Pure: fed with one reading after another. Who reads, logs and acts is `cdc.guard`.
+Pure: fed with one reading after another. Who reads, logs and acts is `cdc.slots.guard`.
 """
 
 import math

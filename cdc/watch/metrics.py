@@ -12,11 +12,11 @@ from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from cdc.budget import Held
-from cdc.deadletters import Reason
-from cdc.health import Health
+from cdc.letters.deadletters import Reason
 from cdc.lsn import Lsn, format_lsn
-from cdc.observer import Phase, Progress
+from cdc.slots.budget import Held
+from cdc.watch.health import Health
+from cdc.watch.observer import Phase, Progress
 
 _BUCKETS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
 _START: Final = Progress(Lsn(0), Lsn(0), 0, 0, 0, 0, full=False)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cdc.lsn import Lsn
-from cdc.observer import Phase, Progress
+from cdc.watch.observer import Phase, Progress
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,10 @@ import orjson
 import structlog
 
 from cdc.errors import CdcError, Kind
+from cdc.letters.sizes import ASSUMED, wire_size
 from cdc.lsn import Position
 from cdc.pgoutput.messages import Column, Relation, ReplicaIdentity
 from cdc.records import POSITION, Headers, Record, TopicName
-from cdc.sizes import ASSUMED, wire_size
 
 _log: Final = structlog.get_logger(__name__)
 
