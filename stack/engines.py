@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import SecretStr
 
+from cdc.debezium.client import Connect
 from cdc.debezium.handover import Handover, start, to_debezium, to_native
 from cdc.debezium.settings import ConnectSettings
 from cdc.errors import CdcError
@@ -67,6 +68,17 @@ def deploy(stack: LocalStack) -> None:
         StackError: It does not, with the trace and the remedy.
     """
     _explained(lambda: start(engine_settings(stack.settings), connect_settings(stack.settings)))
+
+
+def connector_runs(stack: LocalStack) -> bool:
+    """Tell whether the connector and its task run; Connect keeps going when they have given up."""
+    where = connect_settings(stack.settings).model_copy(update={"connect_tries": 1})
+    try:
+        with Connect(where) as worker:
+            state = worker.state()
+    except CdcError:
+        return False
+    return state is not None and state.runs
 
 
 def switch(stack: LocalStack, wanted: CdcEngine) -> Handover:

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 
 import psutil
 
-from stack import flink, restarts
+from stack import engines, flink, restarts
 from stack.local import HELPERS, LocalStack
 from stack.supervision import Process, leftovers
 
@@ -67,6 +67,8 @@ def inspect(stack: LocalStack) -> StackStatus:
         job.state == "RUNNING" for job in jobs
     )
     settings = stack.settings
+    if processes and settings.cdc == "debezium":
+        healthy = healthy and engines.connector_runs(stack)
     return StackStatus(
         state="stopped" if not processes else "running" if healthy else "degraded",
         services=services,
