@@ -118,7 +118,7 @@ def installation() -> tuple[Settings, str | None]:
     if settings.cdc_http_port is not None:
         host = "127.0.0.1" if settings.cdc_http_host in {"0.0.0.0", "::"} else settings.cdc_http_host  # noqa: S104  # where it listens, asked from here
         return settings, f"http://{host}:{settings.cdc_http_port}"
-    return settings, local.cdc_url if "database_url" in given else None
+    return settings, local.cdc_url if "database_url" in given and local.cdc == "native" else None
 
 
 def _engine(endpoint: str | None, report: Status) -> dict[str, Any]:
@@ -137,7 +137,7 @@ def _engine(endpoint: str | None, report: Status) -> dict[str, Any]:
             pass
     states = {"active": "unwatched", "unknown": "unknown"}
     reasons = {
-        "unwatched": "the slot is read, but no endpoint answers; set CDC_HTTP_PORT",
+        "unwatched": "the slot is read, by Debezium or by an engine without endpoint (CDC_HTTP_PORT)",
         "unknown": "neither the endpoint nor the database answers",
         "down": "nobody reads the slot",
     }

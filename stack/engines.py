@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 from pydantic import SecretStr
 
 from cdc.debezium.client import Connect
+from cdc.debezium.connector import document
+from cdc.debezium.deploy import NO_SNAPSHOT
 from cdc.debezium.handover import Handover, start, to_debezium, to_native
 from cdc.debezium.settings import ConnectSettings
 from cdc.errors import CdcError
@@ -81,10 +83,13 @@ def connector_runs(stack: LocalStack) -> bool:
     return state is not None and state.runs
 
 
-def switch(stack: LocalStack, wanted: CdcEngine) -> Handover:
+def switch(stack: LocalStack, wanted: CdcEngine) -> Handover | None:
     """Let the other engine carry the changes from here on, while everything else goes on.
 
     Wherever it is cut off, the same command finishes it.
+
+    Returns:
+        Where the engine goes on, and what it repeats; None where it carried the changes before.
 
     Raises:
         StackError: The stack does not run, or the change is refused, with the remedy.
@@ -92,13 +97,20 @@ def switch(stack: LocalStack, wanted: CdcEngine) -> Handover:
     if not stack.supervisor.alive:
         raise StackError("The stack is not running.", "Run `headwater up -d` first.")
     with stack.state.locked():
+        if wanted == stack.settings.cdc == "native":
+            stack.start(ENGINES["native"])
+            _stop(stack, connect.SERVICE)
+            return None
+        if wanted == stack.settings.cdc and connector_runs(stack):
+            return None
         return _to_debezium(stack) if wanted == "debezium" else _to_native(stack)
 
 
 def _to_debezium(stack: LocalStack) -> Handover:
     target = LocalStack(stack.settings.model_copy(update={"cdc": "debezium"}))
     maven.fetch(target.missing_archives(), target.settings.cache_dir, maven.silent)
-    # Java starts while our own engine still works.
+    # What Debezium cannot do is refused while our own engine still works, and Java starts meanwhile.
+    _explained(lambda: document(engine_settings(stack.settings), snapshot=NO_SNAPSHOT, autocreate="disabled"))
     target.start(connect.SERVICE)
     _stop(stack, ENGINES["native"])
     target.state.save(target.settings)

@@ -105,15 +105,22 @@ class LocalStack:
         """
         services = self.services()
         processes = self.supervisor.processes()
+        # A service may have been started before: by a change of engines, or after a kill.
+        before = restarts.read(self.state.starts)
         for name in names:
             if processes[name].state in ("STOPPED", "EXITED", "FATAL"):
                 self._prepare.get(name, lambda: None)()
                 self.supervisor.start(name)
         for name in names:
-            self.wait_until_ready(services[name])
+            self.wait_until_ready(services[name], earlier=before.get(name, 0))
 
-    def wait_until_ready(self, service: Service, seconds: float = _STARTUP_SECONDS) -> None:
+    def wait_until_ready(self, service: Service, seconds: float = _STARTUP_SECONDS, earlier: int = 0) -> None:
         """Wait until a started service answers.
+
+        Args:
+            service: Which one.
+            seconds: How long.
+            earlier: How often it was started before this time.
 
         Raises:
             StackError: It does not in this time, or the start was cancelled.
@@ -125,7 +132,7 @@ class LocalStack:
             process = self.supervisor.processes().get(service.name)
             if process is None:
                 reason = "the supervisor is gone"
-            elif restarts.read(self.state.starts).get(service.name, 0) > _START_TRIES:
+            elif restarts.read(self.state.starts).get(service.name, 0) - earlier > _START_TRIES:
                 reason = "it keeps dying"
             elif time.monotonic() > deadline:
                 reason = f"{process.state} after {seconds:.0f} s"
@@ -178,7 +185,8 @@ class LocalStack:
 
     def _stop_in_order(self, processes: dict[str, Process]) -> None:
         def stop(*names: str) -> None:
-            running = [name for name in names if processes[name].state in ("STARTING", "RUNNING", "BACKOFF")]
+            known = [name for name in names if name in processes]
+            running = [name for name in known if processes[name].state in ("STARTING", "RUNNING", "BACKOFF")]
             for name in running:
                 self.supervisor.stop(name)
             deadline = time.monotonic() + _STOP_SECONDS

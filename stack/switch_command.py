@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from cdc.debezium.handover import start
+from cdc.debezium.handover import Handover, start
 from cdc.debezium.settings import ConnectSettings
 from cdc.errors import CdcError
 from cdc.lsn import format_lsn
@@ -46,7 +46,10 @@ def switch(
     before = stack.settings.cdc
     done = engines.switch(stack, engine)
     if as_json:
-        typer.echo(json.dumps({"from": before, "to": engine, **done.as_dict()}))
+        typer.echo(json.dumps({"from": before, "to": engine, **(done or Handover(None, 0)).as_dict()}))
+        return
+    if done is None:
+        page().print(f"{engine} carries the changes already.")
         return
     where = "at the beginning" if done.confirmed is None else f"at {format_lsn(done.confirmed)}"
     repeats = "nothing comes twice" if done.repeated == 0 else f"at most {done.repeated} changes come twice"

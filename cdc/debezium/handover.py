@@ -58,8 +58,12 @@ def to_debezium(settings: Settings, where: ConnectSettings, pause: Callable[[flo
     Raises:
         CdcError: The slot is still read, or is not the one that our engine left; or as `deploy`.
     """
+    with Connect(where) as worker:
+        worker.wait_until_up()
+        begun = worker.config() is not None
     with closing(connect(_url(settings))) as control:
-        slot = _released(control, settings, pause)
+        # Where an earlier attempt has registered it, Debezium may read the slot already: deploying finishes the rest.
+        slot = None if begun else _released(control, settings, pause)
         handover = Handover(None, 0)
         if slot is not None and slot.confirmed is not None:
             source = read_server(control).source
