@@ -23,7 +23,7 @@ from cdc.run import run as run_engine
 from cdc.settings import Settings
 from cdc.shutdown import Shutdown
 from cdc.status import Status, read_status
-from stack import cdc_replay
+from stack import cdc_replay, engines
 from stack.errors import StackError
 from stack.local import current_stack
 from stack.terminal import AsJson, page
@@ -53,7 +53,9 @@ def run() -> None:
 def doctor(*, as_json: AsJson = False) -> None:
     """Print what is wrong with database, slot and topics, with the remedy and its SQL; exit 1 if there are errors."""
     settings, _ = installation()
-    found = diagnose(settings)
+    stack = current_stack()
+    theirs = stack.settings.cdc == "debezium" and "DATABASE_URL" not in os.environ
+    found = engines.diagnosed(stack, settings) if theirs else diagnose(settings)
     errors = sum(each.severity is Severity.ERROR for each in found)
     if as_json:
         document = {

@@ -15,8 +15,9 @@ from cdc.debezium.connector import document
 from cdc.debezium.deploy import NO_SNAPSHOT
 from cdc.debezium.handover import Handover, start, to_debezium, to_native
 from cdc.debezium.settings import ConnectSettings
-from cdc.errors import CdcError
-from cdc.policy import Stop, decide
+from cdc.diagnosis import Diagnosis, failed, remedy_of
+from cdc.doctor import diagnose
+from cdc.errors import CdcError, Kind
 from cdc.settings import Settings
 from stack import connect, maven
 from stack.errors import StackError
@@ -81,6 +82,23 @@ def connector_runs(stack: LocalStack) -> bool:
     except CdcError:
         return False
     return state is not None and state.runs
+
+
+def diagnosed(stack: LocalStack, settings: Settings) -> tuple[Diagnosis, ...]:
+    """Return what is wrong with replication by Debezium: what `cdc.doctor` finds, and whether the connector runs."""
+    # The bookmark rests while Debezium has the slot, whose own guard is its offset: then the task fails.
+    found = diagnose(settings.model_copy(update={"cdc_bookmark_group": ""}))
+    where = connect_settings(stack.settings).model_copy(update={"connect_tries": 1})
+    try:
+        with Connect(where) as worker:
+            state = worker.state()
+        if state is not None and state.runs:
+            return found
+        told = "there is none" if state is None else f"connector {state.connector}, tasks {state.tasks}: {state.trace}"
+        error = CdcError(Kind.CONNECTOR, f"the connector {where.connect_connector} does not run: {told}")
+    except CdcError as caught:
+        error = caught
+    return (*found, failed(error))
 
 
 def switch(stack: LocalStack, wanted: CdcEngine) -> Handover | None:
@@ -166,6 +184,4 @@ def _explained(work: Callable[[], _Result]) -> _Result:
 
 def explained(error: CdcError) -> StackError:
     """Return an error of the engine's as the command tells it: with its remedy."""
-    decision = decide(error.kind)
-    remedy = decision.remedy if isinstance(decision, Stop) else "It may pass by itself: run the command again."
-    return StackError(str(error), remedy)
+    return StackError(str(error), remedy_of(error.kind))

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from cdc.debezium.handover import start
 from cdc.debezium.settings import ConnectSettings
+from cdc.diagnosis import remedy_of
 from cdc.errors import CdcError
-from cdc.policy import Stop, decide
 from cdc.settings import Settings
 
 
@@ -28,9 +28,7 @@ def main(arguments: list[str]) -> int:
     try:
         deployed = start(settings, where)
     except CdcError as error:
-        decision = decide(error.kind)
-        remedy = decision.remedy if isinstance(decision, Stop) else "It may pass by itself: run the command again."
-        sys.stderr.write(f"{error}\n{remedy}\n")
+        sys.stderr.write(f"{error}\n{remedy_of(error.kind)}\n")
         return 1
     done = "created or updated" if deployed.changed else "unchanged"
     sys.stdout.write(f"{deployed.name}: {done}, RUNNING\n")

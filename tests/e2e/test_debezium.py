@@ -139,6 +139,8 @@ def test_the_demonstration_delivers_every_event_exactly_once_by_debezium(debeziu
     names = [service["name"] for service in report["services"]]
     assert "connect" in names
     assert "cdc" not in names
+    examined = run("cdc", "doctor", "--json")
+    assert examined.returncode == 0, examined.stdout
 
 
 def test_the_other_engine_is_not_started_beside_it(debezium: tuple[StackSettings, Run]) -> None:

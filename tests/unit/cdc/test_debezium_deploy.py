@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from cdc.debezium import __main__ as program
 from cdc.debezium import deploy as deployment
 from cdc.debezium.client import Connect
 from cdc.debezium.deploy import Deployed, Found, deploy
@@ -212,3 +213,19 @@ def test_offsets_are_forgotten_before_their_connector(worker: FakeConnect, deplo
         client.forget()
         assert client.config() is None
     assert worker.asked[-3:-1] == [f"DELETE {PATH}/offsets", f"DELETE {PATH}"]
+
+
+def test_the_program_tells_a_wrong_call_from_a_refusal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2 for the call or a setting, 1 with the remedy for whatever stops the deployment (CD-67)."""
+    monkeypatch.setenv("DATABASE_URL", "no connection string s3cret")
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9")
+    assert program.main(["undeploy"]) == 2
+    assert program.main(["deploy"]) == 1
+    monkeypatch.setenv("CONNECT_URL", "connect:8083")
+    assert program.main(["deploy"]) == 2
+    told = capsys.readouterr().err
+    assert "Correct the setting" in told
+    assert "CONNECT_URL" in told
+    assert "s3cret" not in told
