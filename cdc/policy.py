@@ -131,6 +131,10 @@ _DECISIONS: Final[Mapping[Kind, Decision]] = {
         "Something else than this engine confirmed the slot between PREPARE TRANSACTION and COMMIT PREPARED. Drop the "
         "slot, let the engine create its own (without two_phase), and start with CDC_SNAPSHOT_MODE=when_needed."
     ),
+    Kind.CONNECT: Stop("Start Kafka Connect, or correct CONNECT_URL; then run the command again."),
+    Kind.CONNECTOR: Stop("Cure what the trace says, then run headwater cdc deploy again; the worker's log tells more."),
+    Kind.SLOT_TAKEN: Stop("Stop the engine that reads it, or choose another SLOT_NAME and PUBLICATION_NAME."),
+    Kind.SNAPSHOT_UNFINISHED: Stop("Wait until the snapshot is complete, then run the command again."),
     Kind.PROTOCOL: Stop("The engine does not understand the server: please report it with the log."),
     Kind.DATABASE: Stop("See the server's log; the engine goes on where it stopped."),
     Kind.BROKER: Stop("See the broker's log; the engine goes on where it stopped."),

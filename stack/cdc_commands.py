@@ -6,6 +6,7 @@ where those are not set, the local stack. All but `run` and `replay` change noth
 
 import json
 import logging
+import os
 from typing import Any
 
 import httpx
@@ -21,14 +22,18 @@ from cdc.shutdown import Shutdown
 from cdc.watch.diagnosis import Diagnosis, Severity
 from cdc.watch.doctor import diagnose
 from cdc.watch.status import Status, read_status
-from stack import cdc_replay
+from stack import cdc_replay, engines
 from stack.errors import StackError
 from stack.installation import installation
+from stack.local import current_stack
 from stack.snapshot_command import ask, snapshot
+from stack.switch_command import deploy, switch
 from stack.terminal import AsJson, page
 
 app = typer.Typer(no_args_is_help=True)
 app.command()(snapshot)
+app.command()(deploy)
+app.command()(switch)
 
 _PROBE_S = 3
 
@@ -53,7 +58,9 @@ def run() -> None:
 def doctor(*, as_json: AsJson = False) -> None:
     """Print what is wrong with database, slot and topics, with the remedy and its SQL; exit 1 if there are errors."""
     settings, _ = installation()
-    found = diagnose(settings)
+    stack = current_stack()
+    theirs = stack.settings.cdc == "debezium" and "DATABASE_URL" not in os.environ
+    found = engines.diagnosed(stack, settings) if theirs else diagnose(settings)
     errors = sum(each.severity is Severity.ERROR for each in found)
     if as_json:
         document = {
@@ -127,7 +134,7 @@ def _engine(endpoint: str | None, report: Status) -> dict[str, Any]:
             pass
     states = {"active": "unwatched", "unknown": "unknown"}
     reasons = {
-        "unwatched": "the slot is read, but no endpoint answers; set CDC_HTTP_PORT",
+        "unwatched": "the slot is read, by Debezium or by an engine without endpoint (CDC_HTTP_PORT)",
         "unknown": "neither the endpoint nor the database answers",
         "down": "nobody reads the slot",
     }

@@ -16,14 +16,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from cdc.simulation.idle import run_variants
-from stack import bench_commands, cdc_commands, sending, sim
+from stack import bench_commands, cdc_commands, engines, sending, sim
 from stack import status as status_report
 from stack.demo import run_demo
 from stack.errors import StackError
 from stack.local import HELPERS, SERVICES, LocalStack, current_stack
-from stack.settings import StackSettings
+from stack.settings import CdcEngine, StackSettings
 from stack.terminal import AsJson, console, page
 from stack.up import bring_up
+
+Engine = Annotated[CdcEngine | None, typer.Option("--cdc", help="Which engine carries the changes. [default: native]")]
 
 app = typer.Typer(
     help="Headwater: an event-driven change-data-capture pipeline on real, local parts.",
@@ -40,6 +42,7 @@ def up(
     *,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return once everything runs.")] = False,
     wipe: Annotated[bool, typer.Option("--wipe", help="Delete all events and settings of this stack first.")] = False,
+    cdc: Engine = None,
 ) -> None:
     """Start PostgreSQL, Kafka, Flink, the CDC engine and the producer API."""
     settings = StackSettings()
@@ -47,12 +50,12 @@ def up(
     if stack.supervisor.alive:
         if wipe:
             raise StackError("The stack is running.", "Run `headwater down` before `headwater up --wipe`.")
+        engines.refuse_other(current_stack(), cdc)
         console.print("The stack is already running; `headwater status` tells more.")
         return
+    stack = engines.chosen(stack, cdc, wiped=wipe)
     if wipe:
         shutil.rmtree(stack.state.root, ignore_errors=True)
-    else:
-        stack.state.load()
     stack.close()  # what a killed supervisor left behind
     bring_up(stack, console)
     _print_status(stack)
@@ -133,14 +136,17 @@ def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave the stack running afterwards.")] = False,
     events: Annotated[int, typer.Option(min=1, help="How many events to send.")] = 200,
     rate: Annotated[float, typer.Option(min=0.1, help="Events a second.")] = 20,
+    cdc: Engine = None,
 ) -> None:
     """Send real events through the whole pipeline and show how they travel."""
     stack = current_stack()
     started = not stack.supervisor.alive
     if started:
-        stack.state.load()
+        stack = engines.chosen(LocalStack(StackSettings()), cdc)
         stack.close()
         bring_up(stack, console)
+    else:
+        engines.refuse_other(stack, cdc)
     try:
         result = run_demo(stack.settings, console, events=events, rate=rate)
         if as_json:

@@ -29,4 +29,4 @@ def installation() -> tuple[Settings, str | None]:
     if settings.cdc_http_port is not None:
         host = "127.0.0.1" if settings.cdc_http_host in {"0.0.0.0", "::"} else settings.cdc_http_host  # noqa: S104  # where it listens, asked from here
         return settings, f"http://{host}:{settings.cdc_http_port}"
-    return settings, local.cdc_url if "database_url" in given else None
+    return settings, local.cdc_url if "database_url" in given and local.cdc == "native" else None

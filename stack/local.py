@@ -11,19 +11,23 @@ from threading import Event
 
 import psutil
 
-from stack import flink, java, kafka, maven, pipeline, postgres, restarts
+from stack import connect, flink, java, kafka, maven, pipeline, postgres, restarts
 from stack.errors import StackError
 from stack.service import Service
-from stack.settings import StackSettings
+from stack.settings import CdcEngine, StackSettings
 from stack.state import State
 from stack.supervision import Process, Supervisor, leftovers
 
 SERVICES = ("postgres", "kafka", "flink-jobmanager", "flink-taskmanager", "cdc", "producer")
 HELPERS = (pipeline.JOB_KEEPER,)
+ENGINES: dict[CdcEngine, str] = {"native": "cdc", "debezium": connect.SERVICE}
+"""The service that carries the changes, by the user's choice."""
+
 _BUNDLES = ("kafka", "flink-kafka")
 
 _STARTUP_SECONDS = 120
 _SUPERVISOR_SECONDS = 15
+_STOP_SECONDS = 15
 _START_TRIES = 4
 """A service that died this often while it was waited for will not come up by waiting."""
 
@@ -45,23 +49,36 @@ class LocalStack:
             "postgres": lambda: postgres.initialise(self.state),
             "kafka": lambda: kafka.prepare(settings, self.state),
             "flink-jobmanager": lambda: flink.prepare(settings, self.state),
+            connect.SERVICE: lambda: connect.prepare(settings, self.state),
         }
 
     def services(self) -> dict[str, Service]:
-        """Return the description of every service and helper by name."""
+        """Return the description of every service and helper by name, both engines among them."""
         described = (
             postgres.service(self.settings, self.state),
             kafka.service(self.settings, self.state),
             *flink.services(self.settings, self.state),
             pipeline.cdc(self.settings),
+            connect.service(self.settings, self.state),
             pipeline.producer(self.settings),
             pipeline.job_keeper(self.settings, self.state),
         )
         return {service.name: service for service in described}
 
+    @property
+    def engine(self) -> str:
+        """Return the name of the service that carries the changes in this stack."""
+        return ENGINES[self.settings.cdc]
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """Return the services that this stack runs: one engine of the two."""
+        return tuple(self.engine if name in ENGINES.values() else name for name in SERVICES)
+
     def missing_archives(self) -> tuple[maven.Jar, ...]:
         """Return the Java archives that the cache does not hold yet."""
-        return maven.missing(_BUNDLES, self.settings.cache_dir)
+        bundles = (*_BUNDLES, connect.BUNDLE) if self.settings.cdc == "debezium" else _BUNDLES
+        return maven.missing(bundles, self.settings.cache_dir)
 
     def open(self) -> None:
         """Start the supervisor, with no service running, after fetching what the cache lacks.
@@ -88,20 +105,28 @@ class LocalStack:
         """
         services = self.services()
         processes = self.supervisor.processes()
+        # A service may have been started before: by a change of engines, or after a kill.
+        before = restarts.read(self.state.starts)
         for name in names:
             if processes[name].state in ("STOPPED", "EXITED", "FATAL"):
                 self._prepare.get(name, lambda: None)()
                 self.supervisor.start(name)
         for name in names:
-            self.wait_until_ready(services[name])
+            self.wait_until_ready(services[name], earlier=before.get(name, 0))
 
-    def wait_until_ready(self, service: Service, seconds: float = _STARTUP_SECONDS) -> None:
+    def wait_until_ready(self, service: Service, seconds: float = _STARTUP_SECONDS, earlier: int | None = None) -> None:
         """Wait until a started service answers.
+
+        Args:
+            service: Which one.
+            seconds: How long.
+            earlier: How often it was started before this time; by default, until now.
 
         Raises:
             StackError: It does not in this time, or the start was cancelled.
         """
-        deadline, before = time.monotonic() + seconds, self._starts(service)
+        deadline = time.monotonic() + seconds
+        before = self._starts(service) if earlier is None else earlier
         while not service.ready():
             if self.cancelled.wait(0.05):
                 raise StackError("The start was cancelled.", "Run the command again.")
@@ -126,7 +151,7 @@ class LocalStack:
         """Let each Java service write down its parsed classes, unless it did so before: later starts are quicker."""
         processes = self.supervisor.processes()
         for service in self.services().values():
-            if service.class_data is not None and not service.class_data.exists():
+            if service.class_data is not None and not service.class_data.exists() and processes[service.name].pid:
                 java.dump_class_data(processes[service.name].pid, service.class_data, self.state.root)
 
     def processes(self) -> dict[str, Process]:
@@ -164,10 +189,11 @@ class LocalStack:
 
     def _stop_in_order(self, processes: dict[str, Process]) -> None:
         def stop(*names: str) -> None:
-            running = [name for name in names if processes[name].state in ("STARTING", "RUNNING", "BACKOFF")]
+            known = [name for name in names if name in processes]
+            running = [name for name in known if processes[name].state in ("STARTING", "RUNNING", "BACKOFF")]
             for name in running:
                 self.supervisor.stop(name)
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + _STOP_SECONDS
             while time.monotonic() < deadline:
                 now = self.supervisor.processes()
                 if all(now[name].state in ("STOPPED", "EXITED", "FATAL") for name in running):
@@ -176,7 +202,7 @@ class LocalStack:
 
         # Downstream last: what the producer accepted is carried on, then a checkpoint holds exactly what was read.
         stop("producer")
-        stop("cdc")
+        stop(*ENGINES.values())
         if processes["flink-jobmanager"].state == "RUNNING":
             flink.checkpoint_now(self.settings)
         stop(pipeline.JOB_KEEPER, "flink-jobmanager", "flink-taskmanager")
@@ -189,4 +215,5 @@ def current_stack() -> LocalStack:
     recorded = State(present.state_dir).load()
     if recorded is not None and (running := LocalStack(recorded)).supervisor.alive:
         return running
-    return LocalStack(present)
+    # Which engine the slot belongs to is the stack's to say, not the present settings'.
+    return LocalStack(present if recorded is None else present.model_copy(update={"cdc": recorded.cdc}))

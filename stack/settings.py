@@ -4,13 +4,16 @@ Every field is an environment variable with the prefix `HEADWATER_`. Must never 
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import platformdirs
 from pydantic import Field, PositiveInt
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+
+CdcEngine = Literal["native", "debezium"]
+"""Which engine carries the changes: our own, or Debezium on Kafka Connect."""
 
 HOST = "127.0.0.1"
 """The stack listens on the loopback interface only."""
@@ -32,6 +35,8 @@ class StackSettings(BaseSettings):
     flink_rpc_port: Port = 6123
     producer_port: Port = 8080
     cdc_port: Port = 8083
+    connect_port: Port = 8085
+    cdc: CdcEngine = "native"
     checkpoint_interval_seconds: PositiveInt = 10
 
     @property
@@ -64,3 +69,8 @@ class StackSettings(BaseSettings):
     def cdc_url(self) -> str:
         """Return the base URL of the engine's `/metrics`, `/livez` and `/readyz`."""
         return f"http://{HOST}:{self.cdc_port}"
+
+    @property
+    def connect_url(self) -> str:
+        """Return the base URL of Kafka Connect's REST interface, where Debezium is the engine."""
+        return f"http://{HOST}:{self.connect_port}"

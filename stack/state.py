@@ -31,6 +31,7 @@ class State:
         self.postgres = self.root / "postgres"
         self.kafka = self.root / "kafka"
         self.flink = self.root / "flink"
+        self.connect = self.root / "connect"
 
     def create(self) -> None:
         """Create the folders.

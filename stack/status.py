@@ -4,8 +4,8 @@ from dataclasses import asdict, dataclass
 
 import psutil
 
-from stack import flink, restarts
-from stack.local import HELPERS, SERVICES, LocalStack
+from stack import engines, flink, restarts
+from stack.local import HELPERS, LocalStack
 from stack.supervision import Process, leftovers
 
 
@@ -60,13 +60,15 @@ def inspect(stack: LocalStack) -> StackStatus:
             endpoint=described[name].endpoint,
         )
 
-    services = tuple(status(name) for name in SERVICES)
+    services = tuple(status(name) for name in stack.wanted)
     helpers = tuple(status(name) for name in HELPERS)
     jobs = tuple(Job(job.name, job.state) for job in flink.jobs(stack.settings)) if processes else ()
     healthy = all(one.state == "running" for one in (*services, *helpers)) and any(
         job.state == "RUNNING" for job in jobs
     )
     settings = stack.settings
+    if processes and settings.cdc == "debezium":
+        healthy = healthy and engines.connector_runs(stack)
     return StackStatus(
         state="stopped" if not processes else "running" if healthy else "degraded",
         services=services,
@@ -77,7 +79,8 @@ def inspect(stack: LocalStack) -> StackStatus:
             "postgres": settings.database_url,
             "kafka": settings.kafka_bootstrap,
             "flink": settings.flink_url,
-        },
+        }
+        | ({"connect": settings.connect_url} if settings.cdc == "debezium" else {}),
         memory_bytes=_memory(stack) if processes else 0,
     )
 

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 import schemas
-from stack import kafka, maven, pipeline, postgres
+from stack import connect, engines, kafka, maven, pipeline, postgres
 from stack.errors import StackError
-from stack.local import LocalStack
+from stack.local import HELPERS, LocalStack
 from stack.settings import HOST, StackSettings
 
 
@@ -52,7 +52,10 @@ def check_ports(settings: StackSettings) -> None:
     Raises:
         StackError: A port is taken; it names the port and its setting.
     """
+    idle = "HEADWATER_CONNECT_PORT" if settings.cdc == "native" else "HEADWATER_CDC_PORT"
     for variable, port in settings.ports.items():
+        if variable == idle:
+            continue
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -101,14 +104,26 @@ def _steps(stack: LocalStack) -> tuple[Step, ...]:
         Step("tables", ("postgres",), lambda: postgres.apply_schema(settings, schemas.postgres_sql())),
         Step("topics", ("kafka",), lambda: kafka.create_topics(settings)),
         Step("producer", ("tables",), start("producer")),
-        Step("cdc", ("tables", "topics"), start("cdc")),
+        *_engine(stack),
         # The job's program needs seconds to start Java and plan, so it starts at once and waits for the cluster itself.
         Step(pipeline.JOB_KEEPER, (), start(pipeline.JOB_KEEPER)),
     )
-    if all(service.class_data is None or service.class_data.exists() for service in stack.services().values()):
+    described = stack.services()
+    archives = [described[name].class_data for name in (*stack.wanted, *HELPERS)]
+    if all(archive is None or archive.exists() for archive in archives):
         return steps
     everything = tuple(step.name for step in steps)
     return (*steps, Step("class data, once", everything, stack.remember_classes))
+
+
+def _engine(stack: LocalStack) -> tuple[Step, ...]:
+    name = stack.engine
+    if name != connect.SERVICE:
+        return (Step(name, ("tables", "topics"), lambda: stack.start(name)),)
+    return (
+        Step(name, ("kafka",), lambda: stack.start(name)),
+        Step("connector", (name, "tables", "topics"), lambda: engines.deploy(stack)),
+    )
 
 
 def _run(steps: tuple[Step, ...], stack: LocalStack, console: Console) -> None:

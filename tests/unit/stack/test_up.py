@@ -42,7 +42,7 @@ def test_every_port_can_be_set_by_its_own_variable(monkeypatch: pytest.MonkeyPat
 
 def test_every_listed_archive_has_coordinates_and_a_checksum() -> None:
     """Nothing gets on a class path without a sha256 of 64 hexadecimal digits."""
-    for name in ("kafka", "flink-kafka"):
+    for name in ("kafka", "flink-kafka", "connect-debezium"):
         for jar in maven.bundle(name):
             assert jar.coordinates.count(":") == 2
             assert len(bytes.fromhex(jar.sha256)) == 32
