@@ -10,6 +10,8 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+pytestmark = pytest.mark.parametrize("server", ["18"], indirect=True)  # the endpoint is the same for every server
+
 
 @dataclass
 class Endpoint:

@@ -13,6 +13,8 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+pytestmark = pytest.mark.parametrize("server", ["18"], indirect=True)  # Kafka is what is under pressure
+
 MEGABYTE = 1024 * 1024
 
 

@@ -19,6 +19,8 @@ from cdc.pgoutput.encoder import encode_change
 from cdc.pgoutput.messages import Column, Insert, Relation, ReplicaIdentity
 from cdc.records import COMMITTED, SOURCE, XID, Record
 
+pytestmark = pytest.mark.parametrize("server", ["18"], indirect=True)  # only Kafka is asked
+
 Replay = Callable[..., tuple[int, dict[str, Any]]]
 ROOT = Path(__file__).resolve().parents[3]
 

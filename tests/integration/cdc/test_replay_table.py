@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.parametrize("server", ["18"], indirect=True)  # the command is the same for every server
+
 Replay = Callable[..., tuple[int, dict[str, Any]]]
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -13,6 +13,8 @@ from cryptography.hazmat.primitives import serialization
 from stack import java, maven
 from stack.ports import free_ports
 
+pytestmark = pytest.mark.parametrize("server", ["18"], indirect=True)  # it is Kafka's connection
+
 PASSWORD = "open-sesame-7"  # of a broker that lives for one module
 
 BROKER = """

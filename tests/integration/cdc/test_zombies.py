@@ -8,6 +8,8 @@ from typing import Any
 import psutil
 import pytest
 
+pytestmark = pytest.mark.parametrize("server", ["18"], indirect=True)  # what is tested is the engine's process
+
 EVENTS = 400
 
 
