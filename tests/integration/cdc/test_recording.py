@@ -63,7 +63,8 @@ def transactions(database: Any) -> None:
             finish = "COMMIT PREPARED 'one'" if "one" in end else "ROLLBACK PREPARED 'two'"
             database.run(finish)
         database.run("TRUNCATE a, typed")
-    database.run("SELECT pg_logical_emit_message(false, 'beat', 'now')")
+    # The transaction id makes the commit flush the log: a message alone waits for somebody else's.
+    database.run("SELECT pg_logical_emit_message(false, 'beat', 'now'), pg_current_xact_id()")
 
 
 def kinds(sessions: dict[str, list[bytes]]) -> dict[str, set[str]]:
