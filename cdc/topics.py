@@ -11,13 +11,12 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # type: ignore[attr-defined]  # no __all__
 
 from cdc.errors import BrokerError, Kind
-from cdc.kafka import ClientConfig, Rejections, broker_error, reader_config, topic_names
+from cdc.kafka import Rejections, broker_error, client_config, shared_settings, topic_names
 from cdc.records import TopicName
 
 _log: Final = structlog.get_logger(__name__)
 
 _TIMEOUT_S: Final = 10.0
-_CLIENT: Final = ("bootstrap.", "security.", "sasl.", "ssl.", "enable.ssl.", "socket.", "broker.", "client.", "https.")
 _MISSING: Final = frozenset({
     KafkaError.UNKNOWN_TOPIC_OR_PART,
     KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001  # the client library's public name of a local error
@@ -33,12 +32,7 @@ def read_sizes(
         BrokerError: Kafka cannot be reached.
     """
     rejections = Rejections()
-    config: ClientConfig = {
-        name: value
-        for name, value in reader_config(bootstrap_servers, given).items()
-        if name == "logger" or name.startswith((*_CLIENT, "reconnect."))
-    }
-    config["error_cb"] = rejections.note
+    config = client_config(bootstrap_servers, shared_settings(given)) | {"error_cb": rejections.note}
     try:
         admin = AdminClient(config)
         existing = topic_names(admin, rejections)
