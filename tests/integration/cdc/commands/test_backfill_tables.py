@@ -1,12 +1,8 @@
 """Incremental snapshots of all kinds of tables: conditions, names, keys, partitions; what is refused or fails."""
 
-import json
 import os
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -18,28 +14,11 @@ PUBLICATION = "event_headers_debezium_publication"
 
 
 @pytest.fixture
-def ask(database, topic, slot, tmp_path) -> Ask:
-    """Run `headwater cdc snapshot …`; gives exit code and document, or what it said on standard error."""
+def ask(headwater_cdc) -> Ask:
+    """Run `headwater cdc snapshot …` for an engine of these tables."""
 
     def run(*arguments: str, tables: str = "public.event_headers") -> tuple[int, dict[str, Any]]:
-        given = {
-            "DATABASE_URL": database.url,
-            "KAFKA_BOOTSTRAP_SERVERS": topic.bootstrap,
-            "CDC_TOPIC": topic.name,
-            "CDC_TABLES": tables,
-            "SLOT_NAME": slot,
-            "HEADWATER_STATE_DIR": str(tmp_path / "none"),
-        }
-        done = subprocess.run(
-            [sys.executable, "-m", "stack", "cdc", "snapshot", "--json", *arguments],
-            env={**os.environ, **given},
-            cwd=Path(__file__).resolve().parents[3],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        return done.returncode, json.loads(done.stdout) if done.stdout else {"said": done.stderr}
+        return headwater_cdc("snapshot", *arguments, CDC_TABLES=tables)  # type: ignore[no-any-return]
 
     return run
 

@@ -2,10 +2,7 @@
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +19,6 @@ from cdc.records import COMMITTED, SOURCE, XID, Record
 pytestmark = pytest.mark.parametrize("server", ["18"], indirect=True)  # only Kafka is asked
 
 Replay = Callable[..., tuple[int, dict[str, Any]]]
-ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -32,23 +28,12 @@ def dead(new_topic) -> Any:
 
 
 @pytest.fixture
-def replay(database, dead, slot, tmp_path) -> Replay:
-    """Run `headwater cdc replay --dead-letters …`; gives exit code and document."""
+def replay(headwater_cdc, dead) -> Replay:
+    """Run `headwater cdc replay --dead-letters …` for a topic."""
 
     def run(topic: Any, *options: str) -> tuple[int, dict[str, Any]]:
-        given = {
-            "DATABASE_URL": database.url,
-            "KAFKA_BOOTSTRAP_SERVERS": topic.bootstrap,
-            "CDC_TOPIC": topic.name,
-            "CDC_DEAD_LETTER_TOPIC": dead.name,
-            "SLOT_NAME": slot,
-            "HEADWATER_STATE_DIR": str(tmp_path / "none"),
-        }
-        command = [sys.executable, "-m", "stack", "cdc", "replay", "--dead-letters", "--json", *options]
-        done = subprocess.run(
-            command, env={**os.environ, **given}, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
-        )
-        return done.returncode, json.loads(done.stdout) if done.stdout else {"error": done.stderr}
+        given = {"CDC_TOPIC": topic.name, "CDC_DEAD_LETTER_TOPIC": dead.name}
+        return headwater_cdc("replay", "--dead-letters", *options, **given)  # type: ignore[no-any-return]
 
     return run
 

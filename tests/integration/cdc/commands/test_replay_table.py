@@ -1,11 +1,7 @@
 """`headwater cdc replay --table` sends rows of a table again, chosen by key, time or type, marked, while it streams."""
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,28 +9,12 @@ import pytest
 pytestmark = pytest.mark.parametrize("server", ["18"], indirect=True)  # the command is the same for every server
 
 Replay = Callable[..., tuple[int, dict[str, Any]]]
-ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
-def replay(database, topic, slot, tmp_path) -> Replay:
-    """Run `headwater cdc replay --table event_headers …`; gives exit code and document."""
-
-    def run(*options: str) -> tuple[int, dict[str, Any]]:
-        given = {
-            "DATABASE_URL": database.url,
-            "KAFKA_BOOTSTRAP_SERVERS": topic.bootstrap,
-            "CDC_TOPIC": topic.name,
-            "SLOT_NAME": slot,
-            "HEADWATER_STATE_DIR": str(tmp_path / "none"),
-        }
-        command = [sys.executable, "-m", "stack", "cdc", "replay", "--table", "event_headers", "--json", *options]
-        done = subprocess.run(
-            command, env={**os.environ, **given}, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
-        )
-        return done.returncode, json.loads(done.stdout) if done.stdout else {"error": done.stderr}
-
-    return run
+def replay(headwater_cdc) -> Replay:
+    """Run `headwater cdc replay --table event_headers …`."""
+    return partial(headwater_cdc, "replay", "--table", "event_headers")
 
 
 def test_rows_are_sent_again_by_key_time_and_type(database, topic, launch, replay: Replay) -> None:
@@ -73,4 +53,4 @@ def test_a_choice_that_cannot_be_made_is_refused(launch, replay: Replay) -> None
     ):
         code, document = replay(*options)
         assert code == 1
-        assert said in document["error"]
+        assert said in document["said"]

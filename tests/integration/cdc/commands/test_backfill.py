@@ -1,14 +1,10 @@
 """Incremental snapshots on real servers: under load, killed, filtered, cancelled, refused. The table is the judge."""
 
-import json
-import os
 import random
-import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 from typing import Any, Self
 
 import psycopg
@@ -18,30 +14,9 @@ Ask = Callable[..., tuple[int, dict[str, Any]]]
 
 
 @pytest.fixture
-def ask(database, topic, slot, tmp_path) -> Ask:
-    """Run `headwater cdc snapshot …` against the test's installation; gives exit code and document."""
-
-    def run(*arguments: str, **environment: str) -> tuple[int, dict[str, Any]]:
-        given = {
-            "DATABASE_URL": database.url,
-            "KAFKA_BOOTSTRAP_SERVERS": topic.bootstrap,
-            "CDC_TOPIC": topic.name,
-            "SLOT_NAME": slot,
-            "HEADWATER_STATE_DIR": str(tmp_path / "none"),
-            **environment,
-        }
-        done = subprocess.run(
-            [sys.executable, "-m", "stack", "cdc", "snapshot", "--json", *arguments],
-            env={**os.environ, **given},
-            cwd=Path(__file__).resolve().parents[3],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        return done.returncode, json.loads(done.stdout) if done.stdout else {"error": done.stderr}
-
-    return run
+def ask(headwater_cdc) -> Ask:
+    """Run `headwater cdc snapshot …`."""
+    return partial(headwater_cdc, "snapshot")
 
 
 def state_of(topic: Any) -> dict[str, dict[str, Any]]:
