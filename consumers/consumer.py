@@ -5,6 +5,7 @@ loses none. Must never know what a handler does.
 """
 
 import threading
+import time
 from collections.abc import Callable
 
 import confluent_kafka
@@ -37,6 +38,7 @@ class Consumer:
         self._settings = settings
         self._handler = handler
         self._dead_letters = DeadLetters(settings)
+        self._alive_again = 0.0
         self._retry = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(settings.handler_attempts),
             wait=tenacity.wait_exponential(settings.handler_wait_seconds, max=10),
@@ -56,6 +58,7 @@ class Consumer:
                 _log.info("consumer_started", topic=self._settings.kafka_topic, group=self._settings.consumer_group_id)
                 while not stop.is_set():
                     message = reader.poll(_POLL_SECONDS)
+                    self._say_alive()
                     if message is not None:
                         self._take(reader, message)
         finally:
@@ -79,6 +82,12 @@ class Consumer:
             log("topic_missing", topic=self._settings.kafka_topic, attempt=attempt, reason=reason)
             stop.wait(_TOPIC_WAIT_SECONDS)
         return False
+
+    def _say_alive(self) -> None:
+        """Touch the file that tells a supervisor that the loop goes round, at most once a second."""
+        if self._settings.consumer_alive_file is not None and time.monotonic() >= self._alive_again:
+            self._settings.consumer_alive_file.touch()
+            self._alive_again = time.monotonic() + 1
 
     def _take(self, reader: confluent_kafka.Consumer, message: Message) -> None:
         if error := message.error():

@@ -1,5 +1,6 @@
 """Owns what a consumer is told from outside: broker, topic, group and how it handles failures (FL-80 to FL-83)."""
 
+from pathlib import Path
 from typing import Annotated, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -38,6 +39,8 @@ class ConsumerSettings(BaseSettings):
     # A failing handler is asked this often before its record goes to the dead-letter topic of the group.
     handler_attempts: Annotated[int, Field(ge=1)] = 3
     handler_wait_seconds: Annotated[float, Field(ge=0)] = 0.2
+    # A file that is touched while the consumer asks for records: what a container's health is judged by.
+    consumer_alive_file: Path | None = None
 
     @field_validator("display_timezone")
     @classmethod

@@ -1,4 +1,4 @@
-"""The commands of the Flink stage: `python -m flink_jobs submit|keep|sql|status|cancel`."""
+"""The commands of the Flink stage: `python -m flink_jobs submit|keep|sql|status|check`."""
 
 import json
 import logging
@@ -70,6 +70,14 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
     with _stage() as (settings, rest):
         found = asdict(job_status(settings, rest))
     typer.echo(json.dumps(found) if as_json else "\n".join(f"{key}: {value}" for key, value in found.items()))
+
+
+@app.command()
+def check() -> None:
+    """Exit 0 if the whole job runs, 1 if not: what a container's health is judged by."""
+    with _stage() as (settings, rest):
+        runs = any(job.runs_whole for job in rest.jobs() if job.name == settings.flink_job_name)
+    raise typer.Exit(0 if runs else 1)
 
 
 @contextmanager

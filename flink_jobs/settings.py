@@ -20,7 +20,8 @@ class FlinkSettings(BaseSettings):
         filters_file: The filter definitions.
         flink_checkpoint_dir: The folder the cluster writes checkpoints to, which this process can read.
         flink_plan_dir: Where compiled plans and the list of submitted jobs are kept; beside the checkpoints by default.
-        flink_connector_jars: Archives of the Kafka SQL connector, joined by the system's path separator.
+        flink_connector_jars: Archives of the Kafka SQL connector, or folders of such, joined by the system's path
+            separator.
         flink_consumer_group: The group whose offsets are committed at each checkpoint.
 
     Raises:
@@ -51,7 +52,8 @@ class FlinkSettings(BaseSettings):
 
     @field_validator("flink_connector_jars")
     @classmethod
-    def _present(cls, jars: tuple[Path, ...]) -> tuple[Path, ...]:
+    def _present(cls, places: tuple[Path, ...]) -> tuple[Path, ...]:
+        jars = [jar for place in places for jar in (sorted(place.glob("*.jar")) if place.is_dir() else [place])]
         for jar in jars:
             if not jar.is_file():
                 message = f"FLINK_CONNECTOR_JARS names {jar}, which is no file; fetch the Kafka SQL connector first"

@@ -8,7 +8,7 @@ import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import structlog
 import typer
@@ -16,16 +16,19 @@ from rich.markup import escape
 from rich.table import Table
 
 from cdc.simulation.idle import run_variants
-from stack import bench_commands, cdc_commands, engines, sending, sim
+from stack import bench_commands, cdc_commands, compose, engines, sending, sim
 from stack import status as status_report
 from stack.demo import run_demo
 from stack.errors import StackError
+from stack.journey import DemoResult
 from stack.local import HELPERS, SERVICES, LocalStack, current_stack
 from stack.settings import CdcEngine, StackSettings
 from stack.terminal import AsJson, console, page
 from stack.up import bring_up
 
 Engine = Annotated[CdcEngine | None, typer.Option("--cdc", help="Which engine carries the changes. [default: native]")]
+
+Target = Literal["local", "compose"]
 
 app = typer.Typer(
     help="Headwater: an event-driven change-data-capture pipeline on real, local parts.",
@@ -137,8 +140,19 @@ def demo(
     events: Annotated[int, typer.Option(min=1, help="How many events to send.")] = 200,
     rate: Annotated[float, typer.Option(min=0.1, help="Events a second.")] = 20,
     cdc: Engine = None,
+    target: Annotated[
+        Target, typer.Option(help="The stack of packages, or the containers that already run.")
+    ] = "local",
 ) -> None:
     """Send real events through the whole pipeline and show how they travel."""
+    if target == "compose":
+        if cdc is not None:
+            raise StackError("In containers the profile chooses the engine.", f"docker compose --profile {cdc} up -d")
+        settings = StackSettings()
+        compose.wait_until_ready(settings, console)
+        result = run_demo(settings, console, events=events, rate=rate)
+        _print_demo(result, as_json=as_json)
+        raise typer.Exit(0 if result.ok else 1)
     stack = current_stack()
     started = not stack.supervisor.alive
     if started:
@@ -149,17 +163,21 @@ def demo(
         engines.refuse_other(stack, cdc)
     try:
         result = run_demo(stack.settings, console, events=events, rate=rate)
-        if as_json:
-            typer.echo(json.dumps(result.as_dict()))
-        else:
-            result.show(page())
-            if keep or not started:
-                _print_status(stack)
+        _print_demo(result, as_json=as_json)
+        if not as_json and (keep or not started):
+            _print_status(stack)
     finally:
         if started and not keep:
             console.print("Stopping the stack …")
             stack.close()
     raise typer.Exit(0 if result.ok else 1)
+
+
+def _print_demo(result: DemoResult, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(result.as_dict()))
+    else:
+        result.show(page())
 
 
 sim_app = typer.Typer()

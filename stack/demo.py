@@ -99,7 +99,7 @@ def _post_all(
         except httpx.HTTPError as error:
             raise StackError(
                 f"The producer API at {settings.producer_url} does not answer ({type(error).__name__}).",
-                "Look at `headwater status` and `headwater logs producer`.",
+                "See `headwater logs producer`, or `docker compose logs producer`.",
             ) from error
     return journeys
 

@@ -18,7 +18,6 @@ from dataclasses import asdict, dataclass
 import psycopg
 from confluent_kafka import Consumer, TopicPartition
 
-import schemas
 from stack import kafka, postgres
 from stack.errors import StackError
 from stack.local import LocalStack
@@ -162,7 +161,7 @@ class FaultRun:
     def _start(self) -> None:
         stack = self._stack
         stack.start("postgres", "kafka")
-        postgres.apply_schema(stack.settings, schemas.postgres_sql())
+        postgres.create_tables(stack.settings)
         kafka.create_topics(stack.settings)
         with psycopg.connect(stack.settings.database_url, autocommit=True) as connection:
             # So that the server streams what changes some hundred rows, before it commits.

@@ -6,10 +6,12 @@ from importlib import resources
 from pathlib import Path
 from uuid import uuid4
 
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 
 import schemas
+from cdc import topics as declared
+from cdc.errors import CdcError
 from stack import java, maven
 from stack.errors import StackError
 from stack.service import Service
@@ -125,22 +127,12 @@ def _admin(settings: StackSettings) -> AdminClient:
 
 
 def create_topics(settings: StackSettings) -> None:
-    """Create the declared topics that are missing (CD-21, CD-27), with the local replication.
+    """Create the declared topics that are missing, with the local replication.
 
     Raises:
         StackError: The broker refuses one.
     """
-    wanted = [
-        NewTopic(topic.name, topic.partitions, topic.replication_local, config=topic.config)
-        for topic in schemas.topics()
-    ]
-    admin = _admin(settings)  # kept: its requests end with it
-    for name, created in admin.create_topics(wanted).items():
-        try:
-            created.result(timeout=30)
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise StackError(
-                    f"Kafka does not create the topic {name}: {error.args[0].str()}.",
-                    "See `headwater logs kafka`.",
-                ) from error
+    try:
+        declared.create_topics(settings.kafka_bootstrap, {}, schemas.topics())
+    except CdcError as error:
+        raise StackError(f"{error}.", "See `headwater logs kafka`.") from error

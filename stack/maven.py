@@ -1,7 +1,7 @@
 """Owns the Java archives of the stack: which ones, their checksums, and how they reach the cache.
 
 `artifacts.json` lists every file with its sha256; nothing else is ever put on a class path. Files come from Maven
-Central through `jgo`; `python -m stack.maven` writes the list anew from the roots it names.
+Central through `jgo`; `python -m stack.maven relock` writes the list anew from the roots it names.
 """
 
 import hashlib
@@ -118,5 +118,31 @@ def silent(_name: str, _size: int) -> Iterator[Callable[[int], None]]:
     yield lambda _count: None
 
 
+def collect(name: str, folder: Path) -> None:
+    """Put the archives of one bundle side by side into a folder, as an image holds them.
+
+    Raises:
+        StackError: As `fetch`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    fetch(bundle(name), folder / "cache", silent)
+    for file in class_path(name, folder / "cache"):
+        file.replace(folder / file.name)
+    shutil.rmtree(folder / "cache")
+
+
+def main(arguments: list[str]) -> int:
+    """Run one of the two commands that are for developers and images; return the exit code."""
+    match arguments:
+        case ["relock", listing, cache]:
+            relock(Path(listing), Path(cache))
+        case ["collect", name, folder]:
+            collect(name, Path(folder))
+        case _:
+            sys.stderr.write("usage: python -m stack.maven relock LISTING CACHE | collect BUNDLE FOLDER\n")
+            return 2
+    return 0
+
+
 if __name__ == "__main__":
-    relock(Path(sys.argv[1]), Path(sys.argv[2]))
+    sys.exit(main(sys.argv[1:]))

@@ -10,7 +10,9 @@ import warnings
 from pathlib import Path
 
 import psycopg
+from pydantic import SecretStr
 
+from database import DatabaseSettings, tables
 from stack.errors import StackError
 from stack.service import Service
 from stack.settings import DATABASE, HOST, StackSettings
@@ -119,11 +121,10 @@ def _maintenance_url(settings: StackSettings) -> str:
     return f"postgresql://postgres@{HOST}:{settings.postgres_port}/postgres"
 
 
-def apply_schema(settings: StackSettings, sql: str) -> None:
-    """Create the event database when it is missing and run the idempotent schema in it."""
+def create_tables(settings: StackSettings) -> None:
+    """Create the event database when it is missing, and its tables."""
     with psycopg.connect(_maintenance_url(settings), autocommit=True) as connection:
         found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone()
         if found is None:
             connection.execute(f"CREATE DATABASE {DATABASE}")
-    with psycopg.connect(settings.database_url) as connection:
-        connection.execute(sql.encode())
+    tables.create_tables(DatabaseSettings(database_url=SecretStr(settings.database_url)))

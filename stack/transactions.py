@@ -9,7 +9,6 @@ from typing import Self
 import psutil
 import psycopg
 
-import schemas
 from stack import kafka, postgres
 from stack.errors import StackError
 from stack.local import LocalStack
@@ -55,7 +54,7 @@ def run(stack: LocalStack, rows: int, bytes_per_row: int, *, streaming: bool) ->
         StackError: Kafka does not have them in time.
     """
     stack.start("postgres", "kafka")
-    postgres.apply_schema(stack.settings, schemas.postgres_sql())
+    postgres.create_tables(stack.settings)
     kafka.create_topics(stack.settings)
     stack.start("cdc")
     with (

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-import schemas
 from stack import connect, engines, kafka, maven, pipeline, postgres
 from stack.errors import StackError
 from stack.local import HELPERS, LocalStack
@@ -101,7 +100,7 @@ def _steps(stack: LocalStack) -> tuple[Step, ...]:
         Step("kafka", (), start("kafka")),
         Step("flink-jobmanager", (), start("flink-jobmanager")),
         Step("flink-taskmanager", (), start("flink-taskmanager")),
-        Step("tables", ("postgres",), lambda: postgres.apply_schema(settings, schemas.postgres_sql())),
+        Step("tables", ("postgres",), lambda: postgres.create_tables(settings)),
         Step("topics", ("kafka",), lambda: kafka.create_topics(settings)),
         Step("producer", ("tables",), start("producer")),
         *_engine(stack),
