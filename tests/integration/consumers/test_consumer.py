@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -156,6 +157,26 @@ def test_a_topic_that_comes_later_is_waited_for_and_read_from_its_first_record(
         admin.create_topics([NewTopic(late.kafka_topic, 1, 1)])[late.kafka_topic].result(timeout=30)
         produce(late, event("first"))
         wait_for(lambda: seen == ["first"])
+
+
+def test_a_consumer_that_goes_round_touches_its_file(settings: ConsumerSettings, tmp_path: Path) -> None:
+    """A container's health is the age of that file; a handler that hangs lets it grow old."""
+    alive, hangs, go_on = tmp_path / "alive", threading.Event(), threading.Event()
+
+    def handler(_record: Record, _message: Message) -> None:
+        hangs.set()
+        go_on.wait(30)
+
+    with running(settings.model_copy(update={"consumer_alive_file": alive}), handler):
+        wait_for(alive.exists)
+        first = alive.stat().st_mtime_ns
+        wait_for(lambda: alive.stat().st_mtime_ns > first)
+        produce(settings, event("stuck"))
+        assert hangs.wait(30)
+        before = alive.stat().st_mtime_ns
+        assert not go_on.wait(1.5)
+        assert alive.stat().st_mtime_ns == before
+        go_on.set()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -1,6 +1,7 @@
 """The deployment of the connector against a Connect of our own making, over real HTTP."""
 
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -229,3 +230,35 @@ def test_the_program_tells_a_wrong_call_from_a_refusal(
     assert "Correct the setting" in told
     assert "CONNECT_URL" in told
     assert "s3cret" not in told
+
+
+@pytest.mark.parametrize(("tasks", "code"), [(["RUNNING"], 0), (["FAILED"], 1)])
+def test_the_health_of_a_worker_is_whether_its_connector_runs(
+    worker: FakeConnect,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tasks: list[str],
+    code: int,
+) -> None:
+    """`check` is content with a worker that has no connector yet, and tells the trace of one that has failed."""
+    monkeypatch.setenv("CONNECT_URL", worker.url)
+    assert program.main(["check"]) == 0
+    worker.config, worker.tasks, worker.trace = {"name": CONNECTOR_NAME}, tasks, "the slot is gone"
+    assert program.main(["check"]) == code
+    assert ("the slot is gone" in capsys.readouterr().err) == (code == 1)
+
+
+def test_a_worker_may_ask_its_environment_for_the_credentials_only(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`worker` prints properties that hold no secret and allow two names (CD-65)."""
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "kafka:9092")
+    monkeypatch.setenv("DEBEZIUM_DATABASE_PASSWORD", "s3cret")
+    monkeypatch.setenv("CONNECT_ADVERTISED_HOST", "connect")
+    assert program.main(["worker"]) == 0
+    told = dict(line.split("=", 1) for line in capsys.readouterr().out.splitlines())
+    assert (told["bootstrap.servers"], told["rest.advertised.host.name"]) == ("kafka:9092", "connect")
+    pattern = told["config.providers.env.param.allowlist.pattern"]
+    assert re.match(pattern, "DEBEZIUM_DATABASE_PASSWORD")
+    assert not re.match(pattern, "PATH")
+    assert "s3cret" not in str(told)

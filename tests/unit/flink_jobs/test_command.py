@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 import schemas
 from flink_jobs.__main__ import app
+from flink_jobs.rest import FlinkRest, Job
 from flink_jobs.settings import FlinkSettings
 
 
@@ -41,6 +42,23 @@ def test_a_wrong_filter_is_an_error_of_one_line(monkeypatch: pytest.MonkeyPatch,
     result = CliRunner().invoke(app, ["sql"])
     assert result.exit_code == 1
     assert result.stderr.startswith(f"{file}: $.filters[2].conditions[0]: unknown column 'no_such_column'")
+
+
+@pytest.mark.parametrize(
+    ("jobs", "code"),
+    [
+        ([Job("1", "headwater-filters", "RUNNING", 4, 4)], 0),
+        ([Job("1", "headwater-filters", "RUNNING", 4, 3)], 1),
+        ([Job("1", "another", "RUNNING", 4, 4)], 1),
+        ([], 1),
+    ],
+)
+def test_the_health_of_a_container_is_whether_the_whole_job_runs(
+    monkeypatch: pytest.MonkeyPatch, jobs: list[Job], code: int
+) -> None:
+    """`check` exits 0 only then."""
+    monkeypatch.setattr(FlinkRest, "jobs", lambda _: tuple(jobs))
+    assert CliRunner().invoke(app, ["check"]).exit_code == code
 
 
 def test_a_cluster_that_does_not_answer_is_told_by_its_address() -> None:
@@ -84,3 +102,11 @@ def test_jars_are_joined_as_on_a_path(monkeypatch: pytest.MonkeyPatch, tmp_path:
         jar.touch()
     monkeypatch.setenv("FLINK_CONNECTOR_JARS", ":".join(map(str, jars)))
     assert FlinkSettings().flink_connector_jars == tuple(jars)
+
+
+def test_a_folder_stands_for_the_jars_in_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An image need not say the connector's version twice."""
+    for name in ("b.jar", "a.jar", "notes.txt"):
+        (tmp_path / name).touch()
+    monkeypatch.setenv("FLINK_CONNECTOR_JARS", str(tmp_path))
+    assert FlinkSettings().flink_connector_jars == (tmp_path / "a.jar", tmp_path / "b.jar")
