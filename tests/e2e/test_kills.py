@@ -1,95 +1,21 @@
 """Every service is killed in turn while events are posted: all come back by themselves and nothing is lost."""
 
-import json
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
-from uuid import uuid4
 
-import httpx
 import pytest
-from confluent_kafka import Consumer, TopicPartition
 
-import schemas
 from stack.local import SERVICES
 from stack.settings import StackSettings
-from stack.sightings import end_offsets
+from tests.posting import RATE, Poster, ids_in
 
 Status = Callable[[], dict[str, Any]]
 
-RATE = 20
 RECOVERY_SECONDS = 90
-
-
-class Poster:
-    """Posts events on a fixed timetable and keeps the ids that were answered 200."""
-
-    def __init__(self, settings: StackSettings) -> None:
-        self.accepted: list[str] = []
-        self._url = f"{settings.producer_url}/api/v1/events"
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-
-    @contextmanager
-    def posting(self) -> Iterator[None]:
-        """Post for as long as the block runs."""
-        self._thread.start()
-        try:
-            yield
-        finally:
-            self._stop.set()
-            self._thread.join()
-
-    def wait_for_more(self, count: int, seconds: float) -> None:
-        """Wait until `count` further events were accepted."""
-        target, deadline = len(self.accepted) + count, time.monotonic() + seconds
-        while len(self.accepted) < target:
-            assert time.monotonic() < deadline, f"no {count} further events accepted in {seconds} s"
-            self._stop.wait(0.05)
-
-    def _run(self) -> None:
-        event = schemas.samples()["car-created"]
-        with httpx.Client(timeout=30) as client:
-            while not self._stop.wait(1 / RATE):
-                event["eventHeader"]["uuid"] = str(uuid4())
-                try:
-                    answer = client.post(self._url, json=event)
-                except httpx.TransportError:
-                    continue  # nobody was told that this event is stored
-                if answer.status_code == httpx.codes.OK:
-                    self.accepted.append(event["eventHeader"]["uuid"])
-
-
-def _ids(settings: StackSettings, topic: str) -> set[str]:
-    """Return the id of every record that a topic holds now."""
-    reader = Consumer(
-        {
-            "bootstrap.servers": settings.kafka_bootstrap,
-            "group.id": "kill-test",
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-        }
-    )
-    ends = [end for end in end_offsets(settings.kafka_bootstrap, [topic]) if end.offset > 0]
-    reader.assign([TopicPartition(topic, end.partition, 0) for end in ends])
-    found: set[str] = set()
-    finished = 0
-    deadline = time.monotonic() + 60
-    while finished < len(ends):
-        assert time.monotonic() < deadline, f"{topic} could not be read to its end"
-        message = reader.poll(1)
-        if message is None:
-            continue
-        if message.error():
-            finished += 1
-        elif message.value() is not None:
-            found.add(json.loads(message.value())["id"])
-    reader.close()
-    return found
 
 
 def _wait_for(question: Callable[[], bool], what: str, seconds: float = RECOVERY_SECONDS) -> None:
@@ -121,4 +47,4 @@ def test_every_killed_service_comes_back_and_no_accepted_event_is_missing(
         poster.wait_for_more(RATE, RECOVERY_SECONDS)
     accepted = set(poster.accepted)
     for topic in ("raw-event-headers", "filtered-car-created-events-flink"):
-        _wait_for(lambda topic=topic: accepted <= _ids(running_stack, topic), f"every accepted event is in {topic}")
+        _wait_for(lambda topic=topic: accepted <= ids_in(running_stack, topic).keys(), f"every accepted event is in {topic}")
