@@ -21,6 +21,8 @@ _log = structlog.get_logger()
 
 _INTERVAL_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 60.0
+_CHECKPOINT_SECONDS = 5.0
+"""Well within the ten seconds that a container is given to end."""
 
 
 class Keeper:
@@ -44,7 +46,7 @@ class Keeper:
         self._tidied: str | None = None
 
     def run(self, stop: Event) -> None:
-        """Keep the job until `stop` is set.
+        """Keep the job until `stop` is set; then take a last checkpoint, for the cluster is about to stop as well.
 
         Raises:
             FilterError: The filter file is wrong and no earlier plan is kept.
@@ -55,6 +57,19 @@ class Keeper:
         while not stop.is_set():
             self.look()
             stop.wait(_INTERVAL_SECONDS)
+        self.leave()
+
+    def leave(self) -> None:
+        """Take a last checkpoint, so that the next start repeats nothing that was read before.
+
+        Best effort: without it, the newest periodic one serves, and what came after it is read again.
+        """
+        try:
+            job = self._submitter.look().alive
+            if job is not None and job.runs_whole and self._rest.take_checkpoint(job.id, _CHECKPOINT_SECONDS):
+                self._tell("last_checkpoint_taken", "", job=job.id)
+        except FlinkError as error:
+            self._tell("last_checkpoint_failed", str(error))
 
     def choose(self, stop: Event) -> None:
         """Decide what to submit when no job is there: the filters as they are now, or else the last good plan."""

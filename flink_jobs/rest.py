@@ -4,6 +4,7 @@ Must never know filters or plans. Facts: Flink 2.2 REST API.
 """
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -11,6 +12,7 @@ from typing import Any, Final, Self
 import httpx
 
 TERMINAL: Final = frozenset({"FAILED", "CANCELED", "FINISHED"})
+_POLL_SECONDS: Final = 0.05
 
 
 class FlinkError(RuntimeError):
@@ -134,6 +136,27 @@ class FlinkRest:
         if answer["status"]["id"] != "COMPLETED":
             return None
         return "checkpointId" in (answer.get("operation") or {})
+
+    def take_checkpoint(self, job_id: str, seconds: float) -> bool:
+        """Take a checkpoint and wait for it; return whether there is one now.
+
+        A request may end without a checkpoint, for example beside a periodic one: then it is made again.
+
+        Raises:
+            FlinkError: The job takes none, or the cluster does not answer.
+        """
+        deadline = time.monotonic() + seconds
+        request: str | None = None
+        while time.monotonic() < deadline:
+            if request is None:
+                request = self.trigger_checkpoint(job_id)
+            made = self.checkpoint_made(job_id, request)
+            if made:
+                return True
+            if made is False:
+                request = None
+            time.sleep(_POLL_SECONDS)
+        return False
 
     def newest_checkpoint(self, job_id: str) -> CompletedCheckpoint | None:
         """Return the newest completed checkpoint of a job, None also for a job that is not known any more."""

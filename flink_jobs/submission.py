@@ -214,10 +214,7 @@ class Submitter:
 
     def _end(self, job: Job) -> None:
         try:
-            request = self._rest.trigger_checkpoint(job.id)
-            deadline = time.monotonic() + _CHECKPOINT_SECONDS
-            while self._rest.checkpoint_made(job.id, request) is None and time.monotonic() < deadline:
-                time.sleep(_POLL_SECONDS)
+            self._rest.take_checkpoint(job.id, _CHECKPOINT_SECONDS)
         except FlinkError as error:
             # A job that is restarting takes none; its newest one serves.
             _log.warning("last_checkpoint_failed", job=job.id, reason=str(error))

@@ -1,8 +1,6 @@
 """Owns the embedded Flink session cluster: its configuration and its two processes. Facts: Flink 2.2 configuration."""
 
 import shutil
-import time
-from contextlib import suppress
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
@@ -52,9 +50,7 @@ def checkpoints(state: State) -> Path:
     return state.flink / "checkpoints"
 
 
-_CHECKPOINT_SECONDS = 5
 _ANSWER_SECONDS = 2
-"""How long `down` waits for the last checkpoint."""
 
 
 def _uri(folder: Path) -> str:
@@ -129,31 +125,6 @@ def _java(settings: StackSettings, state: State, archive: Path, main: str, *opti
             arguments=("--configDir", str(conf)),
         )
     )
-
-
-def checkpoint_now(settings: StackSettings) -> None:
-    """Take one checkpoint of every running job and wait for it, so that the next start repeats nothing.
-
-    Best effort: without it, the newest periodic checkpoint serves, and what came after it is read again.
-    """
-    with suppress(FlinkError), FlinkRest(settings.flink_url, timeout=_ANSWER_SECONDS) as rest:
-        for job in rest.jobs():
-            if job.state == "RUNNING":
-                deadline = time.monotonic() + _CHECKPOINT_SECONDS
-                # A request may end without a checkpoint, for example beside a periodic one: then it is asked again.
-                while time.monotonic() < deadline and not _checkpoint(rest, job.id, deadline):
-                    time.sleep(0.1)
-
-
-def _checkpoint(rest: FlinkRest, job: str, deadline: float) -> bool:
-    """Ask for one checkpoint; return whether there is one now."""
-    request = rest.trigger_checkpoint(job)
-    while time.monotonic() < deadline:
-        made = rest.checkpoint_made(job, request)
-        if made is not None:
-            return made
-        time.sleep(0.05)
-    return False
 
 
 def jobs(settings: StackSettings) -> tuple[Job, ...]:

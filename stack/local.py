@@ -200,12 +200,11 @@ class LocalStack:
                     return
                 time.sleep(0.05)
 
-        # Downstream last: what the producer accepted is carried on, then a checkpoint holds exactly what was read.
+        # Downstream last: what the producer accepted is carried on, then the keeper's last checkpoint holds all of it.
         stop("producer")
         stop(*ENGINES.values())
-        if processes["flink-jobmanager"].state == "RUNNING":
-            flink.checkpoint_now(self.settings)
-        stop(pipeline.JOB_KEEPER, "flink-jobmanager", "flink-taskmanager")
+        stop(pipeline.JOB_KEEPER)
+        stop("flink-jobmanager", "flink-taskmanager")
         stop("kafka", "postgres")
 
 

@@ -70,5 +70,5 @@ def job_keeper(settings: StackSettings, state: State) -> Service:
             "JAVA_HOME": str(java.JAVA_HOME),
         },
         ready=lambda: any(job.runs_whole for job in flink.jobs(settings)),
-        stop_seconds=3,
+        stop_seconds=8,
     )

@@ -6,7 +6,7 @@ The tests share one project and run in this order: Debezium first, then our own 
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4

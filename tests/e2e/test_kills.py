@@ -47,4 +47,6 @@ def test_every_killed_service_comes_back_and_no_accepted_event_is_missing(
         poster.wait_for_more(RATE, RECOVERY_SECONDS)
     accepted = set(poster.accepted)
     for topic in ("raw-event-headers", "filtered-car-created-events-flink"):
-        _wait_for(lambda topic=topic: accepted <= ids_in(running_stack, topic).keys(), f"every accepted event is in {topic}")
+        _wait_for(
+            lambda topic=topic: accepted <= ids_in(running_stack, topic).keys(), f"every accepted event is in {topic}"
+        )

@@ -72,14 +72,11 @@ class Cluster:
         """Cancel at once."""
         self.end(job_id, "CANCELED")
 
-    def trigger_checkpoint(self, job_id: str) -> str:
+    def take_checkpoint(self, job_id: str, seconds: float) -> bool:
         """Complete one at once."""
+        self._answer()
         self.checkpoints[job_id] = CompletedCheckpoint(99, "file:///x", 0)
-        return "request"
-
-    def checkpoint_made(self, job_id: str, request_id: str) -> bool | None:
-        """Tell that it is."""
-        return job_id in self.checkpoints and request_id == "request"
+        return seconds > 0
 
     def newest_checkpoint(self, job_id: str) -> CompletedCheckpoint | None:
         """Return it."""
@@ -174,6 +171,17 @@ def test_a_job_that_died_with_its_jobmanager_comes_back_from_its_newest_checkpoi
     keeper.look()
     assert started_from(cluster) == [None, newest]
     assert cluster.accepted[1][0] != job
+
+
+def test_the_last_thing_a_keeper_does_is_a_checkpoint(keeper: Keeper, cluster: Cluster) -> None:
+    """What the cluster has read by then is not read again after the next start; without a cluster it just ends."""
+    keeper.look()
+    stopped = Event()
+    stopped.set()
+    keeper.run(stopped)
+    assert list(cluster.checkpoints) == [cluster.accepted[0][0]]
+    cluster.reachable = False
+    keeper.run(stopped)
 
 
 def test_there_is_one_job_however_many_submit(

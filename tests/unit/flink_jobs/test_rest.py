@@ -89,3 +89,20 @@ def test_jobs_come_newest_first_and_run_whole_only_with_every_task() -> None:
     assert [each.id for each in jobs] == ["j3", "j2", "j1"]
     assert [each.runs_whole for each in jobs] == [True, False, False]
     assert [each.ended for each in jobs] == [False, False, True]
+
+
+def test_a_checkpoint_that_came_to_nothing_is_asked_for_again() -> None:
+    """A request beside a periodic one ends without a checkpoint; the next one has it."""
+    requests: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            requests.append(f"r{len(requests)}")
+            return httpx.Response(202, json={"request-id": requests[-1]})
+        made = {"checkpointId": 7} if request.url.path.endswith("r1") else {"failureCause": {}}
+        return httpx.Response(200, json={"status": {"id": "COMPLETED"}, "operation": made})
+
+    with answering(answer) as rest:
+        assert rest.take_checkpoint("a", 10)
+        assert requests == ["r0", "r1"]
+        assert not rest.take_checkpoint("a", 0)
