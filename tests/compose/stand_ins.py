@@ -101,8 +101,6 @@ def _context(image: StandIn, into: BinaryIO) -> None:
 
     with tarfile.open(fileobj=into, mode="w") as archive:
         for name, path in _entries(image):
-            # Twice the same file is twice the same content here, never a link from one folder into another.
-            archive.inodes.clear()  # type: ignore[attr-defined]
             archive.add(path.resolve(), name, filter=owned)
     into.seek(0)
 
