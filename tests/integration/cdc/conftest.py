@@ -32,20 +32,10 @@ from cdc.settings import parse_tables
 from cdc.stream import ReplicationConnection
 from cdc.tables import Route
 from stack import postgres as embedded
+from tests.waiting import eventually
 
 PARTITIONS = 6
 VERSIONS: Mapping[str, Path] = {"18": embedded.BINARIES, "15": Path("/usr/lib/postgresql/15/bin")}
-
-_PAUSE = threading.Event()
-
-
-def eventually(condition: Callable[[], Any], what: str, seconds: float = 30) -> Any:
-    """Return what the condition gives once it is true; fail after so many seconds."""
-    for _ in range(int(seconds / 0.02)):
-        if found := condition():
-            return found
-        _PAUSE.wait(0.02)
-    return pytest.fail(f"not within {seconds} s: {what}")
 
 
 class Server:
