@@ -17,7 +17,6 @@ IMAGES_VARIABLE = "HEADWATER_TEST_IMAGES"
 SERVICES: Mapping[str, str] = {
     "postgres": "postgres",
     "kafka": "kafka",
-    "connect": "connect",
     "schema-registry": "registry",
     "flink-jobmanager": "flink",
     "flink-taskmanager": "flink",
@@ -29,7 +28,6 @@ PUBLIC: Mapping[str, str] = {
     "base": "python:3.11.14-slim-bookworm",
     "postgres": "postgres:15.18",
     "kafka": "apache/kafka:4.3.0",
-    "connect": "quay.io/debezium/connect:3.7.0.Final",
     "flink": "flink:2.2.1-java21",
     "registry": "apicurio/apicurio-registry:3.3.3",
     "prometheus": "prom/prometheus:v3.5.0",

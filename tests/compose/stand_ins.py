@@ -1,7 +1,7 @@
 """Builds the stand-ins: images that behave like the public ones the compose file names, from packages alone.
 
-Debian's packages give the base, PostgreSQL and Prometheus; Java, Kafka, Connect with Debezium, Flink and the registry
-are the files that the embedded stack runs. A tag is a digest of everything that goes in, so what is there is not built
+Debian's packages give the base, PostgreSQL and Prometheus; Java, Kafka, Flink and the registry are the files that the
+embedded stack runs, or its tests. A tag is a digest of everything that goes in, so what is there is not built
 again. `python -m tests.compose.stand_ins` builds them all and tells what each took.
 """
 
@@ -33,6 +33,9 @@ RECIPES = Path(__file__).with_name("images")
 
 SUITE = "bookworm"
 PACKAGES = "python3,python3-venv,ca-certificates"
+CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+"""Whom this machine trusts, and so the base: what is built on it fetches packages as this machine does."""
+_TRUST = tuple(f"ENV {name}={CERTIFICATES}" for name in ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"))
 
 TOOLS = maven.Jar(
     "org.apache.kafka:kafka-tools:4.3.0", "b88bc6ccc520d648142515526e4042c285612ce94b032434a88e3e936e38b600"
@@ -53,10 +56,7 @@ def stand_ins(cache: Path) -> tuple[StandIn, ...]:
     """Describe every image but the base, each after its parent; what the cache lacks is fetched."""
     flink = Path(next(iter(find_spec("pyflink").submodule_search_locations)))  # type: ignore[union-attr, arg-type]
     kafka = (*maven.bundle("kafka"), TOOLS)
-    connect = maven.bundle("connect-debezium")
-    # Connect isolates its plugins: the connector and what only it needs have a folder of their own.
-    first = next(place for place, jar in enumerate(connect) if jar.coordinates.startswith("io.debezium:"))
-    maven.fetch(tuple(jar for jar in {*kafka, *connect} if not jar.path(cache).exists()), cache, maven.silent)
+    maven.fetch(tuple(jar for jar in kafka if not jar.path(cache).exists()), cache, maven.silent)
 
     def files(folder: str, jars: Iterable[maven.Jar]) -> dict[str, Path]:
         return {f"{folder}/{jar.path(cache).name}": jar.path(cache) for jar in jars}
@@ -65,7 +65,6 @@ def stand_ins(cache: Path) -> tuple[StandIn, ...]:
         StandIn("java", "base", {"java": java.JAVA_HOME}),
         StandIn("postgres", "base"),
         StandIn("kafka", "java", files("libs", kafka)),
-        StandIn("connect", "java", files("libs", connect[:first]) | files("connector", connect[first:])),
         StandIn("flink", "java", {name: flink / name for name in ("bin", "conf", "lib", "opt", "plugins")}),
         StandIn("registry", "java", {"deployments": apicurio.unpacked(cache)}),
         StandIn("prometheus", "base"),
@@ -105,6 +104,12 @@ def _context(image: StandIn, into: BinaryIO) -> None:
     into.seek(0)
 
 
+def _ingredients() -> str:
+    """Return what the base is made of."""
+    trusted = CERTIFICATES.read_bytes() if CERTIFICATES.exists() else b""
+    return f"{SUITE} {PACKAGES} {_TRUST} {hashlib.sha256(trusted).hexdigest()}"
+
+
 class CannotBuildError(Exception):
     """Say why no stand-in can be built here."""
 
@@ -130,7 +135,7 @@ class Builder:
             CannotBuildError: The base cannot be made on this machine.
         """
         if name not in self._built:
-            parent = self.image(self._images[name].parent) if name != "base" else f"{SUITE} {PACKAGES}"
+            parent = self.image(self._images[name].parent) if name != "base" else _ingredients()
             digest = hashlib.sha256(parent.encode()).hexdigest()[:12]
             tag = f"{REPOSITORY}/{name}:{_digest(self._images[name], parent) if name != 'base' else digest}"
             self._built[name] = tag
@@ -171,6 +176,8 @@ class Builder:
             if made.returncode != 0:
                 raise CannotBuildError(f"debootstrap: {(made.stderr or made.stdout).strip()[-400:]}")
             (root / "usr/local/bin/python").symlink_to("/usr/bin/python3")
+            if CERTIFICATES.exists():
+                shutil.copyfile(CERTIFICATES, root / CERTIFICATES.relative_to("/"))
             left = [f"--exclude=./{each}/*" for each in ("var/cache/apt", "var/lib/apt/lists", "dev", "proc", "sys")]
             command = [
                 "tar",
@@ -184,7 +191,8 @@ class Builder:
             ]
             with subprocess.Popen(command, stdout=subprocess.PIPE) as archive:
                 repository, version = tag.rsplit(":", 1)
-                self._client.api.import_image_from_stream(archive.stdout, repository, version, ['CMD ["bash"]'])
+                changes = ['CMD ["bash"]', *_TRUST]
+                self._client.api.import_image_from_stream(archive.stdout, repository, version, changes)
             if archive.returncode != 0:
                 raise CannotBuildError("the base system cannot be packed")
 
