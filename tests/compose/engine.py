@@ -130,6 +130,7 @@ def _own(folder: Path, data: Path) -> Iterator[Engine]:
         within(lambda: _answers(listening) or daemon.poll() is not None, _START_SECONDS)
         if not _answers(listening):
             raise NoEngineError(f"dockerd does not start: {' | '.join(log.read_text().splitlines()[-5:])}")
+        _forget_old_images(host)
         yield Engine(host, _compose())
         _remove_containers(host)
     finally:
@@ -149,6 +150,12 @@ def _remove_containers(host: str) -> None:
         for container in client.containers.list(all=True):
             container.remove(force=True, v=True)
         client.networks.prune()
+
+
+def _forget_old_images(host: str) -> None:
+    """In a folder that is kept, let what earlier builds have left go after a day."""
+    with closing(docker.DockerClient(base_url=host, timeout=60)) as client:
+        client.images.prune(filters={"dangling": True, "until": "24h"})
 
 
 def _answers(path: Path) -> bool:
