@@ -42,6 +42,9 @@ class DebeziumTable(FlatTable):
             "txId": None,
             "lsn": None,
             "xmin": None,
+            # Of a transaction that was replicated from elsewhere; which one, we do not tell.
+            "origin": None,
+            "origin_lsn": None,
         }
         self._origin: Origin = None
         self._written: orjson.Fragment | None = None
@@ -71,7 +74,7 @@ class DebeziumTable(FlatTable):
         return ((OLD_KEY, old_key),)
 
     def moved_to(self, new_key: bytes) -> tuple[tuple[str, bytes], ...]:
-        """Return the header that a row's deletion under its old key carries."""
+        """Return the header that a row's deletion under its old key carries, and its tombstone."""
         return ((NEW_KEY, new_key),)
 
     def _fields(self, values: Values | None) -> dict[str, Any] | None:
