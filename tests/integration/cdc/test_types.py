@@ -13,6 +13,8 @@ import pytest
 from tests.integration.cdc.forms import FORMS, MADE, OPTIONAL
 
 PUBLICATION = "event_headers_debezium_publication"
+
+
 def refusal(database: Any, statement: str) -> bool:
     """Try a statement; say whether the server refused it."""
     try:
