@@ -8,12 +8,13 @@ import pytest
 from cdc.emission import FormatName
 from stack import connect, maven
 from stack.local import LocalStack
-from tests.integration.cdc.conformance import happenings, keys, structures, types
+from tests.integration.cdc.conformance import changes, happenings, keys, structures, types
 from tests.integration.cdc.conformance.comparison import Comparison, Difference
 from tests.integration.cdc.conformance.differences import LIST, Entry, read_list
-from tests.integration.cdc.conformance.engines import Lane, Recording, Run
+from tests.integration.cdc.conformance.engines import Lane
+from tests.integration.cdc.conformance.run import Recording, Run
 
-SHAPES = (*keys.SHAPES, *structures.SHAPES, *happenings.SHAPES, *types.SHAPES)
+SHAPES = (*keys.SHAPES, *structures.SHAPES, *happenings.SHAPES, *changes.SHAPES, *types.SHAPES)
 _REPORT = pytest.StashKey[str]()
 
 

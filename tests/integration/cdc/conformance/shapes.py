@@ -27,6 +27,8 @@ class Shape:
     """The tables as the publication's list has them, with column lists and row filters."""
     paced: bool = False
     """Both engines have read each step before the next: Debezium asks the live catalogue about what it reads."""
+    unseen: bool = False
+    """Its steps happen while both engines are stopped."""
     leaves: bool = False
     """Of a publication that sends partitions under their own names."""
     enveloped: bool = False
