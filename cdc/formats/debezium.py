@@ -2,8 +2,9 @@
 
 Source of facts: Debezium 3 documentation, "Debezium connector for PostgreSQL", "Data change events" (the fields of the
 envelope and of `source`; truncate events; the headers of a changed key) and Debezium's `RelationalChangeRecordEmitter`.
-What differs, and why, is listed in docs/cdc.md: above all `lsn`, which is that of the commit, because every change of
-a transaction has the same here, and the columns that the server left out, which are missing and never a placeholder.
+What differs, and why, is listed in docs/conformance.md: above all `lsn`, which is that of the commit, because every
+change of a transaction has the same here, and the columns that the server left out, which are missing and never a
+placeholder.
 """
 
 from importlib.metadata import version

@@ -1,7 +1,7 @@
 """Every type, identity, kind of table and name of PostgreSQL reaches the topic in its one form, on every version.
 
 The forms are those that Debezium 3.7.0 with the settings named in `cdc.values` gave for the same rows. Where it gives
-none, or another value than the row's, the table of docs/cdc.md says so.
+none, or another value than the row's, docs/conformance.md says so.
 """
 
 import json

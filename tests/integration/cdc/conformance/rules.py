@@ -19,7 +19,9 @@ _START_OF_POINTS: Final = {1: 5, 2: 9, 3: 13}
 _EMPTY: Final[Mapping[str, tuple[Any, ...]]] = {
     **dict.fromkeys(("int2", "int4", "int8", "oid"), (0,)),
     **dict.fromkeys(("float4", "float8"), (0.0,)),
-    **dict.fromkeys(("text", "bpchar", "uuid", "jsonb", "inet", "macaddr", "int4range", "tsvector", "bytea"), ("",)),
+    **dict.fromkeys(
+        ("text", "varchar", "bpchar", "uuid", "jsonb", "inet", "macaddr", "int4range", "tsvector", "bytea"), ("",)
+    ),
     **dict.fromkeys(("mood", "xml_or_text"), ("",)),
     **dict.fromkeys(("timestamp", "timestamptz"), ("1970-01-01T00:00:00Z",)),
     **dict.fromkeys(("time", "timetz"), ("00:00:00Z",)),

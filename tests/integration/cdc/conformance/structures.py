@@ -62,7 +62,26 @@ _GIVEN = (
     " 'x', '(1,2)', B'101', B'1', 'abc', '[1,2)', 'a b', '08:00:2b:01:02:03', 7"
 )
 
+_HEADER = (
+    "INSERT INTO business_events VALUES (%s, 'n', NULL, NULL, NULL, '{}'); INSERT INTO event_headers VALUES (%s, %s)"
+)
+_SHIPPED = Shape(
+    "event_headers",
+    (),
+    (_HEADER % ("'read'", "'read'", "'n', 't', now(), NULL, '{}'"),),
+    (
+        _HEADER % ("'made'", "'made'", "E'a\\n', NULL, '2026-01-02 03:04:05.5Z', NULL, '{\"a\": \"ä\"}'"),
+        "UPDATE event_headers SET event_type = ' ' WHERE id = 'made'",
+        "DELETE FROM event_headers",
+    ),
+    (("public", "event_headers"),),
+    ("public.event_headers",),
+    enveloped=True,
+)
+"""The table that is captured unless somebody asks for others; it comes with the database."""
+
 SHAPES = (
+    _SHIPPED,
     _named("upper_case", "public", "Upper_Case"),
     _named("dotted", "public", "dot.ted"),
     _named("spaced", "public", "two words"),
