@@ -20,9 +20,10 @@ def _changed_unseen(
     columns: str = _KEYED,
     there: tuple[str, ...] = _ROWS,
     before: tuple[str, ...] = (),
+    after: tuple[str, ...] = (),
 ) -> Shape:
     """Return a shape whose table changes while nobody reads the log: what is read later was written before."""
-    return shape(name, columns, there, steps, before=before, unseen=True)
+    return shape(name, columns, there, steps, before=before, after=after, unseen=True)
 
 
 CHANGED = (
@@ -150,6 +151,13 @@ CHANGED_UNSEEN = (
     _changed_unseen("unseen_column", "(3, 3, 'c')", "ALTER TABLE {t} DROP n", "(4, 'd')", "DELETE FROM {t}"),
     _changed_unseen("unseen_name", "(3, 3, 'c')", "ALTER TABLE {t} RENAME t TO note", "(4, 4, 'd')", "DELETE FROM {t}"),
     _changed_unseen("unseen_key_name", "(3, 3, 'c')", "ALTER TABLE {t} RENAME id TO code", "(4, 4, 'd')"),
+    _changed_unseen(
+        "unseen_key_name_full",
+        "(3, 3, 'c')",
+        "ALTER TABLE {t} RENAME id TO code",
+        "(4, 4, 'd')",
+        after=("ALTER TABLE {t} REPLICA IDENTITY FULL",),
+    ),
     _changed_unseen("unseen_type", "(3, 3, 'c')", "ALTER TABLE {t} ALTER n TYPE text", "(4, 'x', 'd')"),
     _changed_unseen(
         "unseen_enum",

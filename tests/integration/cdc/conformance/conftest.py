@@ -19,25 +19,22 @@ _REPORT = pytest.StashKey[str]()
 
 
 @pytest.fixture(scope="session")
-def connect_url(local_stack: LocalStack, kafka_bootstrap: str) -> str:
-    """The address of the embedded Connect worker, without any connector."""
+def recording(server: Any, database_of: Any, kafka_bootstrap: str, local_stack: LocalStack) -> Recording:
+    """Everything that both engines wrote; Connect runs no longer than that."""
     cache = local_stack.settings.cache_dir
     maven.fetch(maven.missing((connect.BUNDLE,), cache), cache, maven.silent)
-    local_stack.start(connect.SERVICE)
-    return local_stack.settings.connect_url
-
-
-@pytest.fixture(scope="session")
-def recording(server: Any, database_of: Any, kafka_bootstrap: str, connect_url: str) -> Recording:
-    """Everything that both engines wrote."""
     lanes = (
         Lane("main", [each for each in SHAPES if not (each.leaves or each.stops)]),
         Lane("leaves", [each for each in SHAPES if each.leaves], by_root=False),
         Lane("envelopes", [each for each in SHAPES if each.enveloped], form=FormatName.DEBEZIUM),
         Lane("alone", [each for each in SHAPES if each.stops], stops=True),
     )
-    with database_of(server) as database:
-        return Run(database, lanes, types.MAKING).record(kafka_bootstrap, connect_url)
+    local_stack.start(connect.SERVICE)
+    try:
+        with database_of(server) as database:
+            return Run(database, lanes, types.MAKING).record(kafka_bootstrap, local_stack.settings.connect_url)
+    finally:
+        local_stack.supervisor.stop(connect.SERVICE)
 
 
 @pytest.fixture(scope="session")
