@@ -149,10 +149,11 @@ def _table(row: Sequence[Any]) -> Table:
         row
     )
     replica_identity = ReplicaIdentity(identity)
+    # Aggregates over nothing are null: a table may have no column at all.
     keys = {
         ReplicaIdentity.DEFAULT: primary_key or (),
         ReplicaIdentity.INDEX: identity_index or (),
-        ReplicaIdentity.FULL: published,
+        ReplicaIdentity.FULL: published or (),
         ReplicaIdentity.NOTHING: (),
     }[replica_identity]
     return Table(
@@ -160,7 +161,7 @@ def _table(row: Sequence[Any]) -> Table:
         oid,
         partitioned,
         replica_identity,
-        tuple(Column(column, type_oid, modifier, column in keys) for column, type_oid, modifier in columns),
+        tuple(Column(column, type_oid, modifier, column in keys) for column, type_oid, modifier in columns or ()),
         tuple(primary_key or ()),
         tuple(identity_index or ()),
         row_filter,

@@ -44,7 +44,8 @@ def key_columns(relation: Relation, primary_key: Sequence[str]) -> tuple[str, ..
     names = tuple(column.name for column in relation.columns)
     marked = tuple(column.name for column in relation.columns if column.is_key)
     if marked and relation.replica_identity is not ReplicaIdentity.FULL:
-        return marked
+        # The stream marks them in the table's order. The key's own, which is also Debezium's, decides the bytes.
+        return tuple(primary_key) if set(primary_key) == set(marked) else marked
     return tuple(primary_key) if primary_key and set(primary_key) <= set(names) else names
 
 
@@ -101,11 +102,10 @@ class TableEncoder:
             before = self._convert(old)
             if (old_key := self._encode_key(before)) != key:
                 created = self._value(CREATE, values, None, now_ms, origin)
+                moved = self._form.moved_to(key)
                 return [
-                    Payload(
-                        old_key, self._value(DELETE, None, before, now_ms, origin), headers=self._form.moved_to(key)
-                    ),
-                    Payload(old_key, None),
+                    Payload(old_key, self._value(DELETE, None, before, now_ms, origin), headers=moved),
+                    Payload(old_key, None, headers=moved),
                     Payload(key, created, unavailable, self._form.moved_from(old_key)),
                 ]
         return [Payload(key, self._value(UPDATE, values, before, now_ms, origin), unavailable)]

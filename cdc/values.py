@@ -2,8 +2,8 @@
 
 The forms are those that Debezium 3.7.0 was measured to give with `time.precision.mode=isostring`,
 `decimal.handling.mode=string`, `binary.handling.mode=base64` and `interval.handling.mode=string`, so that either engine
-can feed the same readers; where it leaves out or alters a value, the value wins (docs/cdc.md has the table). A type
-without a rule of its own keeps PostgreSQL's text. The texts are those of a session with `SESSION_SETTINGS`.
+can feed the same readers; where it leaves out or alters a value, the value wins (docs/conformance.md has the list). A
+type without a rule of its own keeps PostgreSQL's text. The texts are those of a session with `SESSION_SETTINGS`.
 """
 
 import re

@@ -149,23 +149,23 @@ class Connect:
         Raises:
             CdcError: CONNECTOR, with the task's trace: it failed, or does not come up.
         """
-        return self._wait(lambda state: state.runs, "does not run")
+        return self._wait(lambda state: state.runs, "does not run", hopeless=lambda state: state.failed)
 
     def wait_until_stopped(self) -> State:
-        """Wait until the connector is stopped and no task is left.
+        """Wait until the connector is stopped and no task is left; one that has failed stops like any other.
 
         Raises:
             CdcError: CONNECTOR, it is not in time.
         """
-        return self._wait(lambda state: state.stopped, "does not stop")
+        return self._wait(lambda state: state.stopped, "does not stop", hopeless=lambda _state: False)
 
-    def _wait(self, enough: Callable[[State], bool], problem: str) -> State:
+    def _wait(self, enough: Callable[[State], bool], problem: str, hopeless: Callable[[State], bool]) -> State:
         state: State | None = None
 
         def ask() -> bool:
             nonlocal state
             state = self.state()
-            return state is not None and (enough(state) or state.failed)
+            return state is not None and (enough(state) or hopeless(state))
 
         with suppress(RetryError):
             self._patiently(ask)

@@ -21,6 +21,8 @@ PASSWORD_VARIABLE: Final = "DEBEZIUM_DATABASE_PASSWORD"  # noqa: S105  # the nam
 HEARTBEAT_PREFIX: Final = "headwater.heartbeat"
 _HEARTBEAT_MS: Final = 10_000
 _SPECIAL: Final = re.compile(r"([.\\+*?\[\]^$(){}|])")
+_NOT_IN_TOPICS: Final = re.compile(r"[^A-Za-z0-9._-]")
+_LAST_OF_ONE_UNIT: Final = 0xFFFF
 _JSON: Final = "org.apache.kafka.connect.json.JsonConverter"
 _TLS: Final = ("sslmode", "sslrootcert", "sslcert", "sslkey")
 
@@ -146,11 +148,22 @@ def _route(settings: Settings) -> tuple[str, str]:
     """Return the pattern of Debezium's topic names, and the topic in its place."""
     prefix, topic = _literal(settings.cdc_topic_prefix), settings.cdc_topic
     if "{" not in topic:
-        names = [rf"{_literal(each.schema)}\.{_literal(each.name)}" for each in settings.cdc_tables]
-        return rf"{prefix}\.{_one_of(names)}", topic.replace("$", r"\$")
-    schemas = _one_of((_literal(each.schema) for each in settings.cdc_tables), group="(")
-    tables = _one_of((_literal(each.name) for each in settings.cdc_tables), group="(")
-    return rf"{prefix}\.{schemas}\.{tables}", topic.replace("{schema}", "$1").replace("{table}", "$2")
+        names = [rf"{_in_topic(each.schema)}\.{_in_topic(each.name)}" for each in settings.cdc_tables]
+        return _whole(rf"{prefix}\.{_one_of(names)}"), topic.replace("$", r"\$")
+    schemas = _one_of((_in_topic(each.schema) for each in settings.cdc_tables), group="(")
+    tables = _one_of((_in_topic(each.name) for each in settings.cdc_tables), group="(")
+    return _whole(rf"{prefix}\.{schemas}\.{tables}"), topic.replace("{schema}", "$1").replace("{table}", "$2")
+
+
+def _whole(pattern: str) -> str:
+    """Anchor a pattern: the router replaces the first match in a name, which may end where another name goes on."""
+    return f"^{pattern}$"
+
+
+def _in_topic(name: str) -> str:
+    """Return the pattern of a name as Debezium puts it into a topic's: what Kafka does not allow there is replaced."""
+    units = "".join(char if ord(char) <= _LAST_OF_ONE_UNIT else char * 2 for char in name)
+    return _literal(_NOT_IN_TOPICS.sub("_", units))
 
 
 def _one_of(patterns: Iterable[str], group: str = "(?:") -> str:
@@ -159,7 +172,8 @@ def _one_of(patterns: Iterable[str], group: str = "(?:") -> str:
 
 
 def _literal(text: str) -> str:
-    return _SPECIAL.sub(r"\\\1", text)
+    # A comma would end the pattern where patterns stand in a list.
+    return _SPECIAL.sub(r"\\\1", text).replace(",", r"\x2c")
 
 
 def _refuse_native_only(settings: Settings) -> None:

@@ -2,8 +2,9 @@
 
 Source of facts: Debezium 3 documentation, "Debezium connector for PostgreSQL", "Data change events" (the fields of the
 envelope and of `source`; truncate events; the headers of a changed key) and Debezium's `RelationalChangeRecordEmitter`.
-What differs, and why, is listed in docs/cdc.md: above all `lsn`, which is that of the commit, because every change of
-a transaction has the same here, and the columns that the server left out, which are missing and never a placeholder.
+What differs, and why, is listed in docs/conformance.md: above all `lsn`, which is that of the commit, because every
+change of a transaction has the same here, and the columns that the server left out, which are missing and never a
+placeholder.
 """
 
 from importlib.metadata import version
@@ -42,6 +43,9 @@ class DebeziumTable(FlatTable):
             "txId": None,
             "lsn": None,
             "xmin": None,
+            # Of a transaction that was replicated from elsewhere; which one, we do not tell.
+            "origin": None,
+            "origin_lsn": None,
         }
         self._origin: Origin = None
         self._written: orjson.Fragment | None = None
@@ -71,7 +75,7 @@ class DebeziumTable(FlatTable):
         return ((OLD_KEY, old_key),)
 
     def moved_to(self, new_key: bytes) -> tuple[tuple[str, bytes], ...]:
-        """Return the header that a row's deletion under its old key carries."""
+        """Return the header that a row's deletion under its old key carries, and its tombstone."""
         return ((NEW_KEY, new_key),)
 
     def _fields(self, values: Values | None) -> dict[str, Any] | None:

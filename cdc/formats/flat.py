@@ -5,7 +5,7 @@
 - A column that the server left out is missing; a null one is null (CD-50).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import orjson
@@ -15,6 +15,7 @@ from cdc.formats.protocol import DELETE, Origin, TableFormat, TableShape, Values
 from cdc.pgoutput.messages import UNCHANGED
 
 _TRUNCATED: Final = "__truncated"
+_OWN: Final = ("__deleted", "__op", "__table", "__ts_ms")
 
 
 class FlatTable:
@@ -26,8 +27,7 @@ class FlatTable:
         self._table = relation.name
         self._whole_name = f"{relation.schema}.{relation.name}"
         names = [column.name for column in relation.columns]
-        # A column of such a name would be overwritten, as it always was: what readers route by is the engine's.
-        self._names = (*names, "__deleted", "__op", "__table", "__ts_ms")
+        self._names = (*_apart(names), *_OWN)
         self._nulls = [None] * len(names)
         self._key = [(names[index], index) for index in shape.key]
         self._truncation_key = orjson.dumps({_TRUNCATED: self._whole_name})
@@ -83,6 +83,17 @@ class FlatTable:
     def moved_to(self, new_key: bytes) -> tuple[tuple[str, bytes], ...]:  # noqa: ARG002  # the protocol's
         """Return no header."""
         return ()
+
+
+def _apart(names: Sequence[str]) -> list[str]:
+    """Return the columns' fields: one that has the name of a field of ours gets underscores until it has its own."""
+    found: list[str] = []
+    for name in names:
+        field = name
+        while field in _OWN or (field != name and (field in names or field in found)):
+            field = f"_{field}"
+        found.append(field)
+    return found
 
 
 def _writable(value: object) -> bool:

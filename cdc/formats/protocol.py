@@ -69,7 +69,7 @@ class TableFormat(Protocol):
         """Return the headers of a row's creation under a new key."""
 
     def moved_to(self, new_key: bytes) -> tuple[tuple[str, bytes], ...]:
-        """Return the headers of a row's deletion under its old key."""
+        """Return the headers of a row's deletion under its old key, and of its tombstone."""
 
 
 class Format(Protocol):

@@ -67,8 +67,8 @@ class Server:
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": "",
             "wal_level": "logical",
-            "max_replication_slots": "10",
-            "max_wal_senders": "10",
+            "max_replication_slots": "20",
+            "max_wal_senders": "20",
             "max_prepared_transactions": "10",
             "fsync": "off",
             "shared_buffers": "32MB",
@@ -320,17 +320,17 @@ def database(server: Server, encoding: str) -> Iterator[Database]:
         yield made
 
 
-@pytest.fixture
-def new_topic(kafka_bootstrap: str) -> Iterator[Callable[..., Topic]]:
-    """A maker of topics, deleted after the test."""
-    admin, names = AdminClient({"bootstrap.servers": kafka_bootstrap}), []
+@contextmanager
+def fresh_topics(bootstrap: str) -> Iterator[Callable[..., Topic]]:
+    """Give a maker of topics, deleted afterwards."""
+    admin, names = AdminClient({"bootstrap.servers": bootstrap}), []
 
     def make(partitions: int = PARTITIONS, **config: str) -> Topic:
         name = f"cdc-{uuid4().hex[:12]}"
         given = {key.replace("_", "."): value for key, value in config.items()}
         admin.create_topics([NewTopic(name, partitions, 1, config=given)])[name].result(30)
         names.append(name)
-        return Topic(name, kafka_bootstrap, partitions)
+        return Topic(name, bootstrap, partitions)
 
     yield make
     if names:
@@ -339,14 +339,21 @@ def new_topic(kafka_bootstrap: str) -> Iterator[Callable[..., Topic]]:
 
 
 @pytest.fixture
+def new_topic(kafka_bootstrap: str) -> Iterator[Callable[..., Topic]]:
+    """A maker of topics, deleted after the test."""
+    with fresh_topics(kafka_bootstrap) as make:
+        yield make
+
+
+@pytest.fixture
 def topic(new_topic: Callable[..., Topic]) -> Topic:
     """One topic of six partitions."""
     return new_topic()
 
 
-@pytest.fixture
-def launch(database: Database, topic: Topic) -> Iterator[Launch]:
-    """A starter of engines on the test's database and topic; what still runs at the end is killed."""
+@contextmanager
+def engines(database: Database, topic: Topic) -> Iterator[Launch]:
+    """Give a starter of engines on a database and a topic; what still runs at the end is killed."""
     started: list[EngineProcess] = []
 
     def start(**environment: str) -> EngineProcess:
@@ -368,12 +375,21 @@ def launch(database: Database, topic: Topic) -> Iterator[Launch]:
         started.append(EngineProcess(process))
         return started[-1]
 
-    yield start
-    for engine in started:
-        if engine.process.poll() is None:
-            engine.kill()
-        if engine.process.stderr is not None and not engine.process.stderr.closed:
-            engine.exit_code()
+    try:
+        yield start
+    finally:
+        for engine in started:
+            if engine.process.poll() is None:
+                engine.kill()
+            if engine.process.stderr is not None and not engine.process.stderr.closed:
+                engine.exit_code()
+
+
+@pytest.fixture
+def launch(database: Database, topic: Topic) -> Iterator[Launch]:
+    """A starter of engines on the test's database and topic."""
+    with engines(database, topic) as start:
+        yield start
 
 
 @dataclass

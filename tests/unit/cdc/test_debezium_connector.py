@@ -92,14 +92,26 @@ def test_unwrap_comes_before_route_and_keeps_tombstones() -> None:
             "raw-sales-b",
         ),
         ({"cdc_topic_prefix": "a.b+c"}, "a.b+c.public.event_headers", "raw-event-headers"),
+        # One name begins as the other does.
+        ({"cdc_tables": "public.a, public.a_b"}, "postgres-cdc.public.a_b", "raw-event-headers"),
+        ({"cdc_tables": "p.a, p.a_b", "cdc_topic": "raw-{table}"}, "postgres-cdc.p.a_b", "raw-a_b"),
+        # What a topic's name cannot hold, Debezium replaces, by the unit of UTF-16.
+        ({"cdc_tables": '"O d"."ä, 😀"'}, "postgres-cdc.O_d._____", "raw-event-headers"),
     ],
 )
 def test_only_the_topics_of_the_tables_are_routed(given: dict[str, Any], name: str, topic: str | None) -> None:
     """Dots are escaped, so no other topic of the connector lands in the raw topic (CD-63)."""
     found = made(**given)
-    match = re.fullmatch(found["transforms.route.regex"], name)
-    replaced = match.expand(re.sub(r"\$(\d)", r"\\\1", found["transforms.route.replacement"])) if match else None
+    regex = re.compile(found["transforms.route.regex"])
+    # As Connect's RegexRouter: the whole name must match, but what is replaced is the first match in it.
+    replacement = re.sub(r"\$(\d)", r"\\\1", found["transforms.route.replacement"])
+    replaced = regex.sub(replacement, name, count=1) if regex.fullmatch(name) else None
     assert replaced == topic
+
+
+def test_a_comma_in_a_name_does_not_part_it() -> None:
+    """The list of tables is of patterns between commas; a pattern writes its own as a number."""
+    assert made(cdc_tables='public."a, b", public.c')["table.include.list"] == r"public.a\x2c b,public.c"
 
 
 def test_a_record_that_cannot_be_converted_stops_the_connector() -> None:

@@ -34,6 +34,9 @@ class FakeConnect:
         self.refuse: list[int] = []
         """Status codes of the next answers, whatever is asked."""
         self.asked: list[str] = []
+        self.stops_after = 0
+        """How often its state is asked for before a request to stop has an effect."""
+        self.stopping = False
         self.url = ""
 
     def answer(self, method: str, path: str, body: Any) -> tuple[int, Any]:
@@ -56,12 +59,15 @@ class FakeConnect:
             case "GET", "/config":
                 answer = 200, self.config
             case "GET", "/status":
+                if self.stopping and self.stops_after == 0:
+                    self.state, self.tasks = "STOPPED", []
+                self.stops_after -= self.stopping
                 tasks = [{"id": n, "state": state, "trace": self.trace} for n, state in enumerate(self.tasks)]
                 answer = 200, {"connector": {"state": self.state}, "tasks": tasks}
             case "GET", "/offsets":
                 answer = 200, {"offsets": self.offsets}
             case "PUT", "/stop":
-                self.state, self.tasks = "STOPPED", []
+                self.stopping = True
             case ("PUT", "/resume") | ("POST", "/restart?includeTasks=true&onlyFailed=true"):
                 self.state, self.tasks, self.trace = "RUNNING", ["RUNNING"], ""
             case "DELETE", "/offsets":
@@ -152,6 +158,14 @@ def test_a_snapshot_that_was_begun_stays_debeziums(worker: FakeConnect, deployed
     """Its slot exists from the beginning; only the connector knows whether every row was read."""
     deployed()
     assert deployed(slot=True, publication=True).snapshot == "initial"
+
+
+def test_a_failed_connector_can_be_stopped(worker: FakeConnect) -> None:
+    """Its task has failed until the worker has seen to the stop: the change to our engine is the cure for a poison."""
+    worker.config, worker.tasks, worker.stops_after = {}, ["FAILED"], 2
+    with Connect(patience(worker.url)) as client:
+        client.stop()
+        assert client.wait_until_stopped().stopped
 
 
 def test_a_stopped_or_failed_connector_is_started(worker: FakeConnect, deployed: Callable[..., Deployed]) -> None:

@@ -120,6 +120,31 @@ def test_a_full_identity_is_keyed_by_the_primary_key(headers_relation: Relation)
     assert key_columns(full, ("gone",)) == tuple(column.name for column in columns)
 
 
+def test_a_column_that_bears_the_name_of_an_engines_field_is_kept_beside_it() -> None:
+    """It has one underscore more, as many times as it takes; what readers route by is the engine's."""
+    names = ("id", "__op", "___op", "__deleted")
+    relation = Relation(
+        1, "public", "t", ReplicaIdentity.DEFAULT, tuple(Column(name, 25, -1, is_key=name == "id") for name in names)
+    )
+    payload = TableEncoder(relation, ("id",)).row(("1", "a", "b", "c"), CREATE, NOW)
+    fields = value_of(payload)
+    assert {name: fields[name] for name in ("____op", "___op", "___deleted")} == {
+        "____op": "a",
+        "___op": "b",
+        "___deleted": "c",
+    }
+    assert (fields["__op"], fields["__deleted"], fields["__table"]) == ("c", "false", "t")
+
+
+def test_a_key_has_its_columns_in_the_order_of_the_primary_key() -> None:
+    """As Debezium writes it: other bytes would be another partition, and an event would move when engines change."""
+    columns = tuple(Column(name, 25, -1, is_key=name != "n") for name in ("n", "b", "a"))
+    relation = Relation(1, "public", "t", ReplicaIdentity.DEFAULT, columns)
+    assert key_columns(relation, ("a", "b")) == ("a", "b")
+    # The catalogue knew another key than the stream tells of.
+    assert key_columns(relation, ("a", "n")) == ("b", "a")
+
+
 def test_a_key_of_several_columns_keeps_their_order_and_types() -> None:
     """Numbers stay numbers in the key, in the order of the table's columns."""
     relation = Relation(
