@@ -13,7 +13,7 @@ import docker
 import pytest
 
 from tests.compose import engine as engines
-from tests.compose.engine import Engine, NoEngineError, engine
+from tests.compose.engine import DATA_ROOT_VARIABLE, Engine, NoEngineError, engine
 from tests.compose.host_network import State, free_range
 
 
@@ -49,8 +49,11 @@ def own_engine(
     image = tmp_path_factory.mktemp("image") / "base.tar"
     with image.open("wb") as file:
         file.writelines(docker_client.images.get(stand_in("base")).save())
+    # Two engines cannot share a folder of images.
+    environment = {name: value for name, value in os.environ.items() if name != DATA_ROOT_VARIABLE}
     done = subprocess.run(
         ["unshare", "--net", sys.executable, "-m", "tests.compose.own_engine", image],
+        env=environment,
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -32,6 +31,7 @@ from cdc.settings import parse_tables
 from cdc.stream import ReplicationConnection
 from cdc.tables import Route
 from stack import postgres as embedded
+from stack.ports import free_ports
 from tests.waiting import eventually
 
 PARTITIONS = 6
@@ -264,9 +264,7 @@ def server(request: pytest.FixtureRequest, stack_settings: Any) -> Iterator[Serv
     binaries = VERSIONS[request.param]
     if not (binaries / "postgres").exists():
         pytest.skip(f"PostgreSQL {request.param} is not in {binaries}")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
     made = Server(binaries, port)
     try:
         made.start()

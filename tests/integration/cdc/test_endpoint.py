@@ -10,6 +10,8 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from stack.ports import free_ports
+
 pytestmark = pytest.mark.parametrize("server", ["18"], indirect=True)  # the endpoint is the same for every server
 
 
@@ -46,9 +48,7 @@ def watched(launch) -> Any:
     """A starter of engines with an endpoint, ready within a second of standing still; gives both."""
 
     def start(**environment: str) -> tuple[Any, Endpoint]:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        (port,) = free_ports(1)
         given = {"CDC_HTTP_PORT": str(port), "CDC_READY_SECONDS": "1", "CDC_LIVE_SECONDS": "3", **environment}
         return launch(**given), Endpoint(f"http://127.0.0.1:{port}")
 

@@ -2,7 +2,6 @@
 
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import pytest
 
 from cdc.catalog import read_server
 from cdc.slots.failover import possible
+from stack.ports import free_ports
 
 
 def failover(database: Any, slot: str) -> bool | None:
@@ -81,9 +81,7 @@ def standby(server: Any, database: Any, wait_until: Callable[..., Any]) -> Itera
     """A standby that keeps copies of failover slots, and that the primary's slots wait for."""
     if not possible(read_server(database.connection)):
         pytest.skip("no failover slots before PostgreSQL 17")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
     # The first server's folder belongs to the account that may start another.
     folder = server._folder / "standby"
     made = Standby(port, server._binaries, folder, server._user)

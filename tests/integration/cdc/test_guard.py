@@ -1,7 +1,6 @@
 """The WAL that the slot holds back is watched while the engine waits, and an idle table never holds it (CD-11)."""
 
 import json
-import socket
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ import psycopg
 import pytest
 
 from cdc.lsn import parse_lsn
+from stack.ports import free_ports
 
 FAST = {"CDC_GUARD_SECONDS": "0.1"}
 
@@ -35,9 +35,7 @@ def ask(port: int, path: str) -> tuple[int, Any]:
 @pytest.fixture
 def free_port() -> int:
     """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_ports(1)[0]
 
 
 class Broker:

@@ -13,6 +13,8 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from stack.ports import free_ports
+
 pytestmark = pytest.mark.parametrize("server", ["18"], indirect=True)  # Kafka is what is under pressure
 
 MEGABYTE = 1024 * 1024
@@ -98,9 +100,7 @@ def test_memory_stays_flat_while_the_broker_is_away(
     database, topic, launch, slot, local_stack, wait_until, how: str
 ) -> None:
     """60 MB pile up in the database's log, not in the engine; afterwards every row is there once."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
+    port = str(free_ports(1)[0])
     engine = launch(CDC_HTTP_PORT=port, CDC_MAX_IN_FLIGHT_BYTES=str(4 * MEGABYTE))
     engine.wait_for("streaming")
     # Warm: what the client needs for itself is not what is measured.

@@ -19,6 +19,7 @@ import pytest
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 import schemas
+from stack.ports import free_ports
 
 CAR = schemas.samples()["car-created"]
 EVENTS = "/api/v1/events"
@@ -33,9 +34,7 @@ class Server:
     """A running `python -m producer`."""
 
     def __init__(self, variables: dict[str, str]) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        (self.port,) = free_ports(1)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "producer"],
             env={**os.environ, "PRODUCER_PORT": str(self.port), **variables},

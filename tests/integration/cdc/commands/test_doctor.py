@@ -1,12 +1,13 @@
 """`headwater cdc doctor` finds each planted fault, with the SQL that cures it; `status` tells where it stands."""
 
 import json
-import socket
 from collections.abc import Callable
 from typing import Any
 
 import psycopg
 import pytest
+
+from stack.ports import free_ports
 
 Ask = Callable[..., tuple[int, dict[str, Any]]]
 
@@ -148,9 +149,7 @@ def test_what_cannot_be_reached_is_a_finding_and_the_rest_is_examined(database, 
 
 def test_status_follows_the_engine(database, topic, launch, ask: Ask, slot, wait_until) -> None:
     """Missing, streaming with the last position, then down with what has piled up."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
+    port = str(free_ports(1)[0])
     _, before = ask("status", CDC_HTTP_PORT=port)
     assert (before["slot"]["state"], before["engine"]["state"]) == ("missing", "down")
     assert before["topics"] == [{"name": topic.name, "partitions": 6, "last_position": None, "dead_letters": 0}]

@@ -4,7 +4,6 @@ Its storage is in memory. Confluent's own registry is not on Maven Central.
 """
 
 import os
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,16 +13,9 @@ import httpx
 import pytest
 
 from stack import java
+from stack.ports import free_ports
 from stack.settings import StackSettings
 from tests.compose.apicurio import unpacked
-
-
-def free_port() -> int:
-    """Return a port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Registry:
@@ -32,7 +24,7 @@ class Registry:
     def __init__(self, folder: Path, wait_until: Callable[..., Any]) -> None:
         self._folder = folder
         self._wait_until = wait_until
-        self._port = free_port()
+        self._port, self._management = free_ports(2)
         self._process: subprocess.Popen[bytes] | None = None
         self.url = f"http://127.0.0.1:{self._port}/apis/ccompat/v7"
 
@@ -42,7 +34,7 @@ class Registry:
             "QUARKUS_HTTP_HOST": "127.0.0.1",
             "QUARKUS_HTTP_PORT": str(self._port),
             "QUARKUS_MANAGEMENT_HOST": "127.0.0.1",
-            "QUARKUS_MANAGEMENT_PORT": str(free_port()),
+            "QUARKUS_MANAGEMENT_PORT": str(self._management),
         }
         self._process = subprocess.Popen(
             [java.JAVA_HOME / "bin" / "java", *java.SMALL, "-Xmx256m", "-jar", self._folder / "quarkus-run.jar"],
