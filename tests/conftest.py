@@ -1,17 +1,68 @@
 """Session fixtures on the real embedded parts: PostgreSQL, Kafka and Flink, started once on free ports."""
 
+import os
+import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
+import psutil
 import psycopg
 import pytest
 from psycopg import sql
+from xdist.scheduler import LoadScopeScheduling
 
 from stack.local import LocalStack
 from stack.ports import own_settings
 from stack.settings import StackSettings
+
+_RUN = "HEADWATER_TEST_RUN"
+"""Variable of every process of one run of the tests, by which whatever is left of it is found."""
+
+_END_SECONDS = 30
+
+
+def pytest_configure() -> None:
+    """Mark the processes of this run; those that run tests side by side have the mark already."""
+    os.environ.setdefault(_RUN, uuid4().hex)
+
+
+def pytest_unconfigure() -> None:
+    """End what is left of this run: after Ctrl-C, processes that run tests may be gone before their services are."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return
+    left = [process for process in psutil.process_iter() if _is_ours(process)]
+    for process in left:
+        with suppress(psutil.Error):
+            sys.stderr.write(f"left behind, ended now: {' '.join(process.cmdline())[:150]}\n")
+            process.terminate()
+    _gone, alive = psutil.wait_procs(left, timeout=_END_SECONDS)
+    for process in alive:
+        with suppress(psutil.Error):
+            process.kill()
+
+
+def _is_ours(process: psutil.Process) -> bool:
+    try:
+        return process.pid != os.getpid() and process.environ().get(_RUN) == os.environ[_RUN]
+    except (psutil.Error, OSError):
+        return False
+
+
+class ByModule(LoadScopeScheduling):
+    """Hand out modules whole, so that their fixtures start once; all with containers go together, for their engine."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = nodeid.split("::", maxsplit=1)[0]
+        return "containers" if module.startswith("tests/compose/") else module
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByModule:
+    """Share the tests out by our own rule."""
+    return ByModule(config, log)
 
 
 @pytest.fixture(scope="session")
