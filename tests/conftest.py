@@ -52,6 +52,14 @@ def _is_ours(process: psutil.Process) -> bool:
         return False
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests have measured: their `record_property("figure", …)`, from whichever process."""
+    for report in terminalreporter.stats.get("passed", ()):
+        for name, value in report.user_properties:
+            if name == "figure" and report.when == "call":
+                terminalreporter.write_line(str(value))
+
+
 class ByModule(LoadScopeScheduling):
     """Hand out modules whole, so that their fixtures start once; all with containers go together, for their engine."""
 

@@ -5,8 +5,7 @@ The tests share one project and run in this order: Debezium first, then our own 
 
 import json
 import subprocess
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -22,6 +21,8 @@ from tests.posting import RATE, Poster, ids_in
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+
+Figure = Callable[[str, object], None]
 
 RECOVERY_SECONDS = 120
 RAW, FILTERED = "raw-event-headers", "filtered-car-created-events-flink"
@@ -139,11 +140,14 @@ def test_the_registry_keeps_schemas_over_a_restart(project: Project) -> None:
     assert (kept["id"], json.loads(kept["schema"])["name"]) == (made["id"], "r")
 
 
-def test_whatever_is_killed_comes_back_and_no_event_is_missing_with_debezium(project: Project) -> None:
+def test_whatever_is_killed_comes_back_and_no_event_is_missing_with_debezium(
+    project: Project, record_property: Figure
+) -> None:
     """Each container in turn under load: what was answered 200 is in the raw and the filtered topic (CD-110)."""
     poster = killed_in_turn(project, (*COMMON, "connect"))
     repeats = {topic: repeated(project, poster, topic) for topic in (RAW, FILTERED)}
-    sys.stderr.write(f"Debezium in containers, 8 kills: {len(poster.accepted)} events, 0 lost, repeated {repeats}\n")
+    told = f"Debezium in containers, 8 kills: {len(poster.accepted)} events, 0 lost, repeated {repeats}"
+    record_property("figure", told)
 
 
 def test_our_own_engine_takes_over_the_slot(project: Project) -> None:
@@ -160,15 +164,15 @@ def test_our_own_engine_takes_over_the_slot(project: Project) -> None:
     assert {each: after[each] for each in before} == dict(before)
 
 
-def test_whatever_is_killed_comes_back_and_nothing_comes_twice_with_our_own_engine(project: Project) -> None:
+def test_whatever_is_killed_comes_back_and_nothing_comes_twice_with_our_own_engine(
+    project: Project, record_property: Figure
+) -> None:
     """Engine, database and broker in turn under load: each accepted event once in the raw topic (CD-110)."""
     poster = killed_in_turn(project, ("cdc", "postgres", "kafka", "cdc"))
     assert repeated(project, poster, RAW) == 0
     repeats = repeated(project, poster, FILTERED)
-    sys.stderr.write(
-        f"our own engine in containers, 4 kills: {len(poster.accepted)} events, 0 lost, 0 repeated in the raw topic,"
-        f" {repeats} in the filtered one\n"
-    )
+    told = f"{len(poster.accepted)} events, 0 lost, 0 repeated in the raw topic, {repeats} in the filtered one"
+    record_property("figure", f"our own engine in containers, 4 kills: {told}")
 
 
 def test_prometheus_reads_the_engine_and_flink(project: Project) -> None:

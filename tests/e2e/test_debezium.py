@@ -160,7 +160,9 @@ def test_deploying_again_changes_nothing(debezium: tuple[StackSettings, Run]) ->
 
 
 @pytest.mark.timeout(300)
-def test_a_killed_connect_comes_back_and_loses_nothing(debezium: tuple[StackSettings, Run]) -> None:
+def test_a_killed_connect_comes_back_and_loses_nothing(
+    debezium: tuple[StackSettings, Run], record_property: Callable[[str, object], None]
+) -> None:
     """`kill -9` under load: every committed header is in the topic; some may be there twice (CD-110)."""
     settings, run = debezium
     load = Load(settings)
@@ -171,11 +173,13 @@ def test_a_killed_connect_comes_back_and_loses_nothing(debezium: tuple[StackSett
         load.wait_for_more(600)
     repeated = _repeated(settings, load)
     assert _pid(run, "connect") not in (0, pid)
-    sys.stderr.write(f"kill -9 of Connect: {load.committed} headers, {repeated} repeated\n")
+    record_property("figure", f"kill -9 of Connect: {load.committed} headers, {repeated} repeated")
 
 
 @pytest.mark.timeout(300)
-def test_engines_change_under_load_in_both_directions_without_loss(debezium: tuple[StackSettings, Run]) -> None:
+def test_engines_change_under_load_in_both_directions_without_loss(
+    debezium: tuple[StackSettings, Run], record_property: Callable[[str, object], None]
+) -> None:
     """Debezium, ours, Debezium, ours, on one slot: nothing is missing and no more comes twice than was said."""
     settings, run = debezium
     load, said = Load(settings), 0
@@ -187,7 +191,8 @@ def test_engines_change_under_load_in_both_directions_without_loss(debezium: tup
             said += json.loads(done.stdout)["repeated"]
         load.wait_for_more(300)
     repeated = _repeated(settings, load)
-    sys.stderr.write(f"four changes of engines: {load.committed} headers, {repeated} repeated, {said} announced\n")
+    told = f"four changes of engines: {load.committed} headers, {repeated} repeated, {said} announced"
+    record_property("figure", told)
     assert repeated <= said
     report = json.loads(run("status", "--json").stdout)
     assert report["state"] == "running"

@@ -15,7 +15,6 @@ from tests.integration.cdc.conformance.engines import Lane
 from tests.integration.cdc.conformance.run import Recording, Run
 
 SHAPES = (*keys.SHAPES, *structures.SHAPES, *happenings.SHAPES, *changes.SHAPES, *types.SHAPES)
-_REPORT = pytest.StashKey[str]()
 
 
 @pytest.fixture(scope="session")
@@ -63,23 +62,21 @@ def differences(
     recording: Recording,
     comparisons: Mapping[str, Comparison],
     entries: tuple[Entry, ...],
-    pytestconfig: pytest.Config,
 ) -> list[Difference]:
     """Everything in which the engines differ, the tables at which Debezium stops among it."""
     found = [each for comparison in comparisons.values() for each in comparison.differences]
     for table, cause in recording.stopped.items():
         ours = [each.value and each.value["__op"] for each in recording.ours["alone"]]
         found.append(Difference(table, "", "task", "", "", cause, ours))
-    tables = sum(len(each.tables) for each in SHAPES)
-    theirs, ours = (sum(map(len, side.values())) for side in (recording.theirs, recording.ours))
-    pytestconfig.stash[_REPORT] = (
-        f"{len(SHAPES)} shapes ({tables} tables), {theirs} records of Debezium and {ours} of our own, "
-        f"{len(found)} differences under {len(entries)} entries, {recording.seconds:.0f} s"
-    )
     return found
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+@pytest.fixture(scope="session")
+def figures(recording: Recording, entries: tuple[Entry, ...], differences: list[Difference]) -> str:
     """Say how much was compared."""
-    if _REPORT in config.stash:
-        terminalreporter.write_line(f"conformance: {config.stash[_REPORT]}")
+    tables = sum(len(each.tables) for each in SHAPES)
+    theirs, ours = (sum(map(len, side.values())) for side in (recording.theirs, recording.ours))
+    return (
+        f"conformance: {len(SHAPES)} shapes ({tables} tables), {theirs} records of Debezium and {ours} of our own, "
+        f"{len(differences)} differences under {len(entries)} entries, {recording.seconds:.0f} s"
+    )

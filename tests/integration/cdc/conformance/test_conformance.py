@@ -3,7 +3,7 @@
 One run serves all tests; what they look at is what it recorded.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -26,9 +26,13 @@ _OWN = {"__deleted", "__op", "__table", "__ts_ms"}
 
 
 def test_every_difference_is_listed_and_every_entry_is_true(
-    differences: Sequence[Difference], entries: Sequence[Entry]
+    differences: Sequence[Difference],
+    entries: Sequence[Entry],
+    figures: str,
+    record_property: Callable[[str, object], None],
 ) -> None:
     """Keys, partitions, fields, headers, tombstones and operations: one entry for each difference (CD-40 to CD-50)."""
+    record_property("figure", figures)
     verdict = judge(entries, differences)
     assert verdict.uncovered == []
     assert verdict.disputed == []
