@@ -39,12 +39,14 @@ def _conditions() -> dict[str, Json]:
 CONDITIONS: Final = _conditions()
 
 
-def every_filter() -> FilterSet:
-    """Return a filter for each condition, and one for each way to join two."""
-    first, second = list(CONDITIONS.values())[:2]
+def every_filter(*fields: str) -> FilterSet:
+    """Return a filter for each condition on these fields (on all of them), and one for each way to join two."""
+    first, *_, second = (body for body in CONDITIONS.values() if body["valueType"] == "string")
     named = {"name": "x\n'; y", "consumerId": "c", "enabled": True}
     filters: list[Json] = [
-        {**named, "id": name, "outputTopic": f"f-{name}", "conditions": [body]} for name, body in CONDITIONS.items()
+        {**named, "id": name, "outputTopic": f"f-{name}", "conditions": [body]}
+        for name, body in CONDITIONS.items()
+        if not fields or body["field"] in fields
     ]
     for logic in ("AND", "OR"):
         name = f"both-{logic.lower()}"
