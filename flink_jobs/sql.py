@@ -5,6 +5,7 @@ so that a further filter costs one WHEN and no writer. What cannot be parsed goe
 bytes. Must never run anything. Facts: FL-40 to FL-49, FL-55; options of the Kafka SQL connector 5.0.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,8 +15,6 @@ from typing import Final
 from flink_jobs.columns import COLUMNS, TEXT_COLUMNS
 from flink_jobs.filters import Filter, FilterSet, Status
 from flink_jobs.predicates import filter_predicate, identifier, text_literal
-from flink_jobs.rendering import comment as _comment
-from flink_jobs.rendering import options as _options
 
 PARSER_CLASS: Final = "headwater.HeaderParser"
 _PARSER: Final = "parse_header"
@@ -112,9 +111,19 @@ def script(parts: Sequence[Statement], source: str, now: datetime | None = None)
     return "\n\n".join((head, *others, together)) + "\n"
 
 
+def _comment(text: str) -> str:
+    """Return a text that cannot leave a one-line comment."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _options(options: dict[str, str]) -> str:
+    lines = ",\n".join(f"  {text_literal(key)} = {text_literal(value)}" for key, value in options.items())
+    return f"WITH (\n{lines}\n)"
+
+
 def _table(name: str, columns: Sequence[str], options: dict[str, str]) -> Statement:
     body = ",\n".join(f"  {column}" for column in columns)
-    return Statement(Kind.DEFINITION, name, f"CREATE TABLE {identifier(name)} (\n{body}\n) WITH {_options(options)}")
+    return Statement(Kind.DEFINITION, name, f"CREATE TABLE {identifier(name)} (\n{body}\n) {_options(options)}")
 
 
 def _kafka(places: Places, **topics: str) -> dict[str, str]:
