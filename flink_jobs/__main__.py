@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from threading import Event
 from typing import Annotated
 
@@ -14,12 +15,23 @@ import structlog
 import typer
 from pydantic import ValidationError
 
+from flink_jobs.dialects import (
+    PROPERTIES,
+    Dialect,
+    DialectError,
+    Inserts,
+    ValueFormat,
+    calls,
+    msk_places,
+    printed,
+    write_folder,
+)
 from flink_jobs.filters import FilterError, load_filters
 from flink_jobs.keeper import Keeper
 from flink_jobs.plan import PlanError
 from flink_jobs.rest import FlinkError, FlinkRest
 from flink_jobs.settings import FlinkSettings
-from flink_jobs.sql import script, statements
+from flink_jobs.sql import Places, script, statements
 from flink_jobs.status import job_status
 from flink_jobs.submission import StoppedError, SubmissionError, Submitter
 
@@ -57,11 +69,28 @@ def keep() -> None:
 
 
 @app.command()
-def sql() -> None:
-    """Print the SQL of the current filters."""
+def sql(
+    dialect: Annotated[Dialect, typer.Option(help="The service that is to run it.")] = Dialect.LOCAL,
+    output: Annotated[Path | None, typer.Option(help="A folder to write to: for Confluent a file a call.")] = None,
+    value_format: Annotated[ValueFormat, typer.Option(help="Confluent: the form of values.")] = ValueFormat.JSON,
+    inserts: Annotated[Inserts, typer.Option(help="Confluent: one statement for all, or for each.")] = Inserts.SET,
+) -> None:
+    """Print the SQL of the current filters, or write it to a folder."""
     with _stage() as (settings, _):
-        filters = load_filters(settings.filters_file)
-        typer.echo(script(statements(filters, settings.places), settings.filters_file.name), nl=False)
+        filters, source = load_filters(settings.filters_file), settings.filters_file.name
+        if dialect is Dialect.CONFLUENT:
+            made = calls(filters, settings.places, value_format, inserts)
+            if output is None:
+                typer.echo(printed(made, PROPERTIES, source), nl=False)
+            else:
+                write_folder(output, made, PROPERTIES, source)
+            return
+        text = script(statements(filters, _places(settings, dialect)), source)
+        if output is None:
+            typer.echo(text, nl=False)
+        else:
+            output.mkdir(parents=True, exist_ok=True)
+            (output / f"{dialect}.sql").write_text(text, "utf-8")
 
 
 @app.command()
@@ -78,6 +107,14 @@ def check() -> None:
     with _stage() as (settings, rest):
         runs = any(job.runs_whole for job in rest.jobs() if job.name == settings.flink_job_name)
     raise typer.Exit(0 if runs else 1)
+
+
+def _places(settings: FlinkSettings, dialect: Dialect) -> Places:
+    if dialect is not Dialect.MSK:
+        return settings.places
+    # The mark of the processor is another one there, unless somebody has chosen it.
+    chosen = "topic_suffix" in settings.model_fields_set
+    return msk_places(settings.places, settings.topic_suffix) if chosen else msk_places(settings.places)
 
 
 @contextmanager
@@ -106,7 +143,7 @@ def _stage() -> Iterator[tuple[FlinkSettings, FlinkRest]]:
         except FilterError as error:
             sys.stderr.write(f"{settings.filters_file}: {error}\n")
             raise typer.Exit(1) from error
-        except (PlanError, FlinkError, SubmissionError) as error:
+        except (DialectError, PlanError, FlinkError, SubmissionError) as error:
             sys.stderr.write(f"{error}\n")
             raise typer.Exit(1) from error
 

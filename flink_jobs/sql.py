@@ -60,6 +60,7 @@ class Places:
         dead_letter_topic: Where records go that cannot be parsed.
         group: The consumer group whose offsets are committed at each checkpoint.
         suffix: Appended to the output topic of every filter, the mark of this processor (CD-24).
+        security: The options by which a client of the broker proves who it is, without their prefix `properties.`.
     """
 
     bootstrap_servers: str
@@ -67,6 +68,7 @@ class Places:
     dead_letter_topic: str = "dlq-raw-event-headers"
     group: str = "headwater-filters"
     suffix: str = "-flink"
+    security: tuple[tuple[str, str], ...] = (("security.protocol", "PLAINTEXT"),)
 
 
 def statements(filters: FilterSet, places: Places) -> tuple[Statement, ...]:
@@ -129,7 +131,7 @@ def _kafka(places: Places, **topics: str) -> dict[str, str]:
         "connector": "kafka",
         **{name.replace("_", "-"): value for name, value in topics.items()},
         "properties.bootstrap.servers": places.bootstrap_servers,
-        "properties.security.protocol": "PLAINTEXT",
+        **{f"properties.{name}": value for name, value in places.security},
     }
 
 

@@ -11,6 +11,7 @@ from schemas.loader import (
     json_schema,
     json_schemas,
     postgres_sql,
+    registry_schema,
     samples,
     topics,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "json_schema",
     "json_schemas",
     "postgres_sql",
+    "registry_schema",
     "render",
     "samples",
     "sized_event",

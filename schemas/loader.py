@@ -107,6 +107,21 @@ def json_schemas(version: str, *, exact: bool = False) -> dict[str, Json]:
     }
 
 
+def registry_schema(subject: str) -> Json:
+    """Return the JSON Schema (draft-07) that a schema registry holds under a subject (FL-52).
+
+    It is closed, so that a further nullable column is a change that BACKWARD allows (FL-53): of an open one, the
+    registry must assume that old records already hold anything under the new name.
+
+    Raises:
+        LookupError: No schema is declared for this subject.
+    """
+    if not _ROOT.joinpath("registry", f"{subject}.json").is_file():
+        message = f"no schema is declared for the subject {subject!r}"
+        raise LookupError(message)
+    return _read("registry", f"{subject}.json")
+
+
 def samples(*, exact: bool = False) -> dict[str, Json]:
     """Return the sample events by name (EV-120, EV-121, EV-126), oldest first, so that a car precedes its loan.
 

@@ -1,6 +1,7 @@
 """The command line: what it prints and how it ends."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +31,46 @@ def test_sql_is_printed() -> None:
     assert result.exit_code == 0
     assert result.stdout.startswith("-- Generated ")
     assert result.stdout.endswith("END;\n")
+
+
+def test_another_dialect_is_printed_as_well() -> None:
+    """Each with what only it has, and the mark of its processor (FL-50, FL-54, FL-56)."""
+    msk = CliRunner().invoke(app, ["sql", "--dialect", "msk"]).stdout
+    assert "'properties.sasl.mechanism' = 'AWS_MSK_IAM'" in msk
+    assert "'filtered-car-created-events-msk'" in msk
+    confluent = CliRunner().invoke(app, ["sql", "--dialect", "confluent", "--value-format", "avro-registry"]).stdout
+    assert "'value.format' = 'avro-registry'" in confluent
+    assert "-- 7 of 7: insert-all-filters\nEXECUTE STATEMENT SET" in confluent
+
+
+def test_a_chosen_suffix_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who sets `TOPIC_SUFFIX` gets it in every dialect."""
+    monkeypatch.setenv("TOPIC_SUFFIX", "-mine")
+    for dialect in ("local", "msk", "confluent"):
+        printed = CliRunner().invoke(app, ["sql", "--dialect", dialect]).stdout
+        assert "filtered-car-created-events-mine" in printed
+        assert not re.search("filtered-[a-z-]+-(flink|msk)", printed)
+
+
+def test_sql_is_written_to_a_folder(tmp_path: Path) -> None:
+    """A file for each call on Confluent Cloud, one script elsewhere; nothing is printed (FL-56)."""
+    for dialect in ("local", "msk", "confluent"):
+        result = CliRunner().invoke(
+            app, ["sql", "--dialect", dialect, "--output", str(tmp_path / dialect), "--inserts", "single"]
+        )
+        assert (result.exit_code, result.stdout) == (0, "")
+    found = {file.relative_to(tmp_path).as_posix() for file in tmp_path.rglob("*.sql")}
+    assert {"local/local.sql", "msk/msk.sql", "confluent/01-source-raw-event-headers.sql"} <= found
+    assert len(found) == 12
+
+
+def test_what_a_dialect_refuses_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sentence with its remedy, status 1, no trace."""
+    monkeypatch.setenv("TOPIC_SUFFIX", ".flink")
+    result = CliRunner().invoke(app, ["sql", "--dialect", "confluent"])
+    assert result.exit_code == 1
+    assert result.stderr.startswith("'sink-filtered-car-created-events.flink' is no name of a statement: ")
+    assert result.stderr.count("\n") == 1
 
 
 def test_a_wrong_filter_is_an_error_of_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

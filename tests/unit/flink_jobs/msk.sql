@@ -1,0 +1,85 @@
+-- Generated 2026-01-31T12:00:00+00:00 from "filters.json".
+-- Do not edit: change the filters and generate again.
+
+CREATE TABLE `raw-event-headers-bytes` (
+  `key` BYTES,
+  `value` BYTES,
+  `partition` INT METADATA VIRTUAL,
+  `offset` BIGINT METADATA VIRTUAL
+) WITH (
+  'connector' = 'kafka',
+  'topic' = 'raw-event-headers',
+  'properties.bootstrap.servers' = 'b-1.example.kafka.eu-west-1.amazonaws.com:9098',
+  'properties.security.protocol' = 'SASL_SSL',
+  'properties.sasl.mechanism' = 'AWS_MSK_IAM',
+  'properties.sasl.jaas.config' = 'software.amazon.msk.auth.iam.IAMLoginModule required;',
+  'properties.sasl.client.callback.handler.class' = 'software.amazon.msk.auth.iam.IAMClientCallbackHandler',
+  'properties.group.id' = 'headwater-filters',
+  'scan.startup.mode' = 'group-offsets',
+  'properties.auto.offset.reset' = 'earliest',
+  'properties.allow.auto.create.topics' = 'false',
+  'key.format' = 'raw',
+  'key.fields' = 'key',
+  'value.format' = 'raw',
+  'value.fields-include' = 'EXCEPT_KEY'
+);
+
+CREATE TEMPORARY SYSTEM FUNCTION parse_header AS 'headwater.HeaderParser' LANGUAGE JAVA;
+
+CREATE TEMPORARY VIEW `raw-event-headers` AS
+SELECT
+  r.`key`, r.`value`, r.`partition`, r.`offset`,
+  h.`id`, h.`event_name`, h.`event_type`, h.`created_date`, h.`saved_date`, h.`header_data`, h.`__op`, h.`__table`, h.`__ts_ms`, h.`fault`
+FROM `raw-event-headers-bytes` AS r
+CROSS JOIN LATERAL TABLE(parse_header(r.`value`)) AS h
+WHERE r.`value` IS NOT NULL;
+
+CREATE TABLE `filtered-events` (
+  `key` BYTES,
+  `id` STRING,
+  `event_name` STRING,
+  `event_type` STRING,
+  `created_date` STRING,
+  `saved_date` STRING,
+  `header_data` STRING,
+  `__op` STRING,
+  `__table` STRING,
+  `topic` STRING METADATA
+) WITH (
+  'connector' = 'kafka',
+  'topic-pattern' = 'filtered-car-created-events-msk|filtered-loan-created-events-msk|filtered-loan-payment-submitted-events-msk|filtered-service-events-msk',
+  'properties.bootstrap.servers' = 'b-1.example.kafka.eu-west-1.amazonaws.com:9098',
+  'properties.security.protocol' = 'SASL_SSL',
+  'properties.sasl.mechanism' = 'AWS_MSK_IAM',
+  'properties.sasl.jaas.config' = 'software.amazon.msk.auth.iam.IAMLoginModule required;',
+  'properties.sasl.client.callback.handler.class' = 'software.amazon.msk.auth.iam.IAMClientCallbackHandler',
+  'key.format' = 'raw',
+  'key.fields' = 'key',
+  'value.format' = 'json',
+  'value.fields-include' = 'EXCEPT_KEY',
+  'sink.delivery-guarantee' = 'at-least-once',
+  'properties.linger.ms' = '0',
+  'properties.max.request.size' = '4194304'
+);
+
+CREATE TABLE `dead-letters` (
+  `key` BYTES,
+  `value` BYTES,
+  `headers` MAP<STRING, BYTES> METADATA
+) WITH (
+  'connector' = 'kafka',
+  'topic' = 'dlq-raw-event-headers',
+  'properties.bootstrap.servers' = 'b-1.example.kafka.eu-west-1.amazonaws.com:9098',
+  'properties.security.protocol' = 'SASL_SSL',
+  'properties.sasl.mechanism' = 'AWS_MSK_IAM',
+  'properties.sasl.jaas.config' = 'software.amazon.msk.auth.iam.IAMLoginModule required;',
+  'properties.sasl.client.callback.handler.class' = 'software.amazon.msk.auth.iam.IAMClientCallbackHandler',
+  'key.format' = 'raw',
+  'key.fields' = 'key',
+  'value.format' = 'raw',
+  'value.fields-include' = 'EXCEPT_KEY',
+  'sink.delivery-guarantee' = 'at-least-once',
+  'properties.linger.ms' = '0',
+  'properties.max.request.size' = '4194304'
+);
+
