@@ -5,16 +5,16 @@ so that a further filter costs one WHEN and no writer. What cannot be parsed goe
 bytes. Must never run anything. Facts: FL-40 to FL-49, FL-55; options of the Kafka SQL connector 5.0.
 """
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum, auto
 from typing import Final
 
 from flink_jobs.columns import COLUMNS, TEXT_COLUMNS
-from flink_jobs.filters import Filter, FilterSet, Status
-from flink_jobs.predicates import filter_predicate, identifier, text_literal
+from flink_jobs.filters import Filter, FilterSet
+from flink_jobs.predicates import identifier, text_literal
+from flink_jobs.routing import comment, topics_expression
 
 PARSER_CLASS: Final = "headwater.HeaderParser"
 _PARSER: Final = "parse_header"
@@ -105,13 +105,8 @@ def script(parts: Sequence[Statement], source: str, now: datetime | None = None)
     inserts = [part.script for part in parts if part.kind is Kind.INSERT]
     others = [part.script for part in parts if part.kind is not Kind.INSERT]
     together = "\n\n".join(("EXECUTE STATEMENT SET", "BEGIN", *inserts, "END;"))
-    head = f"-- Generated {made} from {_comment(source)}.\n-- Do not edit: change the filters and generate again."
+    head = f"-- Generated {made} from {comment(source)}.\n-- Do not edit: change the filters and generate again."
     return "\n\n".join((head, *others, together)) + "\n"
-
-
-def _comment(text: str) -> str:
-    """Return a text that cannot leave a one-line comment."""
-    return json.dumps(text, ensure_ascii=False)
 
 
 def _options(options: dict[str, str]) -> str:
@@ -196,25 +191,9 @@ def _routing(active: Sequence[Filter], suffix: str) -> Statement:
         Kind.INSERT,
         _FILTERED,
         f"INSERT INTO {identifier(_FILTERED)}\nSELECT CAST(`id` AS BYTES), {columns}, t.`topic`\n"
-        f"FROM {identifier(_HEADERS)}\nCROSS JOIN UNNEST(ARRAY[\n"
-        + ",\n".join(_arms(active, suffix))
-        + "\n]) AS t (`topic`)\nWHERE `fault` IS NULL AND t.`topic` IS NOT NULL",
+        f"FROM {identifier(_HEADERS)}\nCROSS JOIN UNNEST({topics_expression(active, suffix)}) AS t (`topic`)\n"
+        "WHERE `fault` IS NULL AND t.`topic` IS NOT NULL",
     )
-
-
-def _arms(active: Sequence[Filter], suffix: str) -> Iterator[str]:
-    """Yield one CASE for each topic; filters that share a topic have equal conditions (FL-16) and share the arm."""
-    by_topic: dict[str, list[Filter]] = {}
-    for each in active:
-        by_topic.setdefault(each.output_topic, []).append(each)
-    for topic, filters in by_topic.items():
-        names = "".join(f"  -- {_naming(each)}\n" for each in filters)
-        yield f"{names}  CASE WHEN {filter_predicate(filters[0])} THEN {text_literal(topic + suffix)} END"
-
-
-def _naming(one: Filter) -> str:
-    warning = "WARNING, deprecated: " if one.status is Status.DEPRECATED else ""
-    return f"{warning}{one.id}, {_comment(one.name)}"
 
 
 def _dead_letters(places: Places) -> Statement:
