@@ -1,8 +1,8 @@
 """Owns the SQL of the job in Flink's own dialect (`local`): source, sinks and inserts, in that order (FL-44).
 
 The raw topic is read and parsed once; one Kafka writer takes every filtered topic, its name being a column of the row,
-so that a further filter costs one WHEN and no writer. What cannot be parsed goes to the dead-letter topic with its
-bytes. Must never run anything. Facts: FL-40 to FL-49, FL-55; options of the Kafka SQL connector 5.0.
+so that a further filter costs no writer. What cannot be parsed goes to the dead-letter topic with its bytes. Must never
+run anything. Facts: FL-40 to FL-49, FL-55; options of the Kafka SQL connector 5.0.
 """
 
 from collections.abc import Sequence
@@ -14,10 +14,11 @@ from typing import Final
 from flink_jobs.columns import COLUMNS, TEXT_COLUMNS
 from flink_jobs.filters import Filter, FilterSet
 from flink_jobs.predicates import identifier, text_literal
-from flink_jobs.routing import comment, topics_expression
+from flink_jobs.routing import HEADER_VALUE, comment, topics_expression
 
 PARSER_CLASS: Final = "headwater.HeaderParser"
 _PARSER: Final = "parse_header"
+_FUNCTIONS: Final = {_PARSER: PARSER_CLASS, HEADER_VALUE: "headwater.HeaderValue"}
 _BYTES: Final = "raw-event-headers-bytes"
 _HEADERS: Final = "raw-event-headers"
 _FILTERED: Final = "filtered-events"
@@ -80,11 +81,7 @@ def statements(filters: FilterSet, places: Places) -> tuple[Statement, ...]:
     routing = [_routing(active, places.suffix)] if topics else []
     return (
         _source(places),
-        Statement(
-            Kind.DEFINITION,
-            _PARSER,
-            f"CREATE TEMPORARY SYSTEM FUNCTION {_PARSER} AS {text_literal(PARSER_CLASS)} LANGUAGE JAVA",
-        ),
+        *(_function(name, java_class) for name, java_class in _FUNCTIONS.items()),
         _headers(),
         *routed,
         _dead_letter_sink(places),
@@ -117,6 +114,11 @@ def _options(options: dict[str, str]) -> str:
 def _table(name: str, columns: Sequence[str], options: dict[str, str]) -> Statement:
     body = ",\n".join(f"  {column}" for column in columns)
     return Statement(Kind.DEFINITION, name, f"CREATE TABLE {identifier(name)} (\n{body}\n) {_options(options)}")
+
+
+def _function(name: str, java_class: str) -> Statement:
+    text = f"CREATE TEMPORARY SYSTEM FUNCTION {name} AS {text_literal(java_class)} LANGUAGE JAVA"
+    return Statement(Kind.DEFINITION, name, text)
 
 
 def _kafka(places: Places, **topics: str) -> dict[str, str]:
