@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from flink_jobs.plan import STAND_IN_CHECKPOINT, STAND_IN_JOB_ID, Blueprint, Plan, PlanError, PlanStore, parser_source
+from flink_jobs.plan import STAND_IN_CHECKPOINT, STAND_IN_JOB_ID, Blueprint, Plan, PlanError, PlanStore, java_sources
 from flink_jobs.predicates import identifier
 from flink_jobs.sql import Kind
 
@@ -39,27 +39,29 @@ def compile_plan(blueprint: Blueprint) -> Plan:
 
         gateway = get_gateway()
         try:
-            parser = _parser_jar(gateway.jvm)
-            jar = Path(scratch) / "parser.jar"
-            jar.write_bytes(parser)
+            functions = _functions_jar(gateway.jvm)
+            jar = Path(scratch) / "functions.jar"
+            jar.write_bytes(functions)
             fresh, restoring = _serialised(gateway.jvm, blueprint, [*blueprint.jars, str(jar)])
         except Py4JJavaError as error:
             raise PlanError(f"Flink refuses the job: {_root_cause(error.java_exception)}") from error
         finally:
             gateway.shutdown()
-    plan = Plan(blueprint.digest, blueprint.name, fresh, restoring, parser)
+    plan = Plan(blueprint.digest, blueprint.name, fresh, restoring, functions)
     plan.render("0" * 32, None)
     plan.render("0" * 32, "file:///checked")
     return plan
 
 
-def _parser_jar(jvm: Any) -> bytes:
-    """Compile the record parser; equal source gives equal bytes."""
-    compiler = jvm.org.codehaus.janino.SimpleCompiler()
-    compiler.setSourceVersion(8)
-    compiler.setTargetVersion(8)
-    compiler.cook(parser_source())
-    classes = {str(name): bytes(body) for name, body in compiler.getBytecodes().items()}
+def _functions_jar(jvm: Any) -> bytes:
+    """Compile the job's Java functions; equal sources give equal bytes."""
+    classes: dict[str, bytes] = {}
+    for source in java_sources().values():
+        compiler = jvm.org.codehaus.janino.SimpleCompiler()
+        compiler.setSourceVersion(8)
+        compiler.setTargetVersion(8)
+        compiler.cook(source)
+        classes |= {str(name): bytes(body) for name, body in compiler.getBytecodes().items()}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name in sorted(classes):

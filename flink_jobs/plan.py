@@ -26,6 +26,7 @@ from flink_jobs.sql import Kind, Statement
 STAND_IN_JOB_ID: Final = "b6d1f0a2c4e84f7e9a3b5c7d1e2f4a68"
 STAND_IN_CHECKPOINT: Final = "headwater:checkpoint-to-start-from"
 _TC_STRING: Final = b"\x74"
+_FUNCTIONS: Final = ("HeaderParser", "HeaderValue")
 _VERSION: Final = 1
 """Raised when plans of an earlier form must not be used any more."""
 
@@ -57,7 +58,7 @@ class Blueprint:
             **asdict(self),
             "statements": [(each.kind.name, each.name, each.text) for each in self.statements],
             "jars": [f"{Path(jar).name} {Path(jar).stat().st_size}" for jar in self.jars],
-            "parser": parser_source(),
+            "functions": java_sources(),
             "flink": metadata.version("apache-flink"),
             "version": _VERSION,
         }
@@ -86,14 +87,14 @@ class Plan:
         name: The job's name in the cluster.
         fresh: The serialised job that starts without a checkpoint.
         restoring: The same with the stand-in path of a checkpoint.
-        parser_jar: The archive of the record parser, which goes along with every submission.
+        functions_jar: The archive of the job's Java functions, which goes along with every submission.
     """
 
     digest: str
     name: str
     fresh: bytes
     restoring: bytes
-    parser_jar: bytes
+    functions_jar: bytes
 
     def render(self, job_id: str, checkpoint: str | None) -> bytes:
         """Return the serialised job under an id (32 hex digits), starting from a checkpoint path or from none.
@@ -108,9 +109,10 @@ class Plan:
         return body
 
 
-def parser_source() -> str:
-    """Return the Java source of the record parser."""
-    return resources.files("flink_jobs").joinpath("HeaderParser.java").read_text("utf-8")
+def java_sources() -> dict[str, str]:
+    """Return the Java source of each function of the job, by the name of its class."""
+    folder = resources.files("flink_jobs")
+    return {name: folder.joinpath(f"{name}.java").read_text("utf-8") for name in _FUNCTIONS}
 
 
 def blueprint(settings: FlinkSettings, parts: Sequence[Statement]) -> Blueprint:
@@ -169,7 +171,7 @@ class PlanStore:
         folder = self._folder / digest
         try:
             name = json.loads((folder / "plan.json").read_text("utf-8"))["name"]
-            parts = (folder.joinpath(file).read_bytes() for file in ("fresh.bin", "restoring.bin", "parser.jar"))
+            parts = (folder.joinpath(file).read_bytes() for file in ("fresh.bin", "restoring.bin", "functions.jar"))
             return Plan(digest, name, *parts)
         except (OSError, ValueError, KeyError) as error:
             raise PlanError(f"the plan {folder} cannot be read; delete the folder and submit again") from error
@@ -178,7 +180,7 @@ class PlanStore:
         """Write one plan, then forget all but the newest five."""
         self._folder.mkdir(parents=True, exist_ok=True)
         partial = Path(mkdtemp(prefix=".partial-", dir=self._folder))
-        files = {"fresh.bin": plan.fresh, "restoring.bin": plan.restoring, "parser.jar": plan.parser_jar}
+        files = {"fresh.bin": plan.fresh, "restoring.bin": plan.restoring, "functions.jar": plan.functions_jar}
         for name, body in {**files, "plan.json": json.dumps({"name": plan.name}).encode()}.items():
             (partial / name).write_bytes(body)
         shutil.rmtree(self._folder / plan.digest, ignore_errors=True)

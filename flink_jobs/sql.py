@@ -1,23 +1,25 @@
 """Owns the SQL of the job in Flink's own dialect (`local`): source, sinks and inserts, in that order (FL-44).
 
 The raw topic is read and parsed once; one Kafka writer takes every filtered topic, its name being a column of the row,
-so that a further filter costs one WHEN and no writer. What cannot be parsed goes to the dead-letter topic with its
-bytes. Must never run anything. Facts: FL-40 to FL-49, FL-55; options of the Kafka SQL connector 5.0.
+so that a further filter costs no writer. What cannot be parsed goes to the dead-letter topic with its bytes. Must never
+run anything. Facts: FL-40 to FL-49, FL-55; options of the Kafka SQL connector 5.0.
 """
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum, auto
 from typing import Final
 
 from flink_jobs.columns import COLUMNS, TEXT_COLUMNS
-from flink_jobs.filters import Filter, FilterSet, Status
-from flink_jobs.predicates import filter_predicate, identifier, text_literal
+from flink_jobs.filters import Filter, FilterSet
+from flink_jobs.predicates import identifier, text_literal
+from flink_jobs.rendering import comment, options
+from flink_jobs.routing import HEADER_VALUE, topics_expression
 
 PARSER_CLASS: Final = "headwater.HeaderParser"
 _PARSER: Final = "parse_header"
+_FUNCTIONS: Final = {_PARSER: PARSER_CLASS, HEADER_VALUE: "headwater.HeaderValue"}
 _BYTES: Final = "raw-event-headers-bytes"
 _HEADERS: Final = "raw-event-headers"
 _FILTERED: Final = "filtered-events"
@@ -82,11 +84,7 @@ def statements(filters: FilterSet, places: Places) -> tuple[Statement, ...]:
     routing = [_routing(active, places.suffix)] if topics else []
     return (
         _source(places),
-        Statement(
-            Kind.DEFINITION,
-            _PARSER,
-            f"CREATE TEMPORARY SYSTEM FUNCTION {_PARSER} AS {text_literal(PARSER_CLASS)} LANGUAGE JAVA",
-        ),
+        *(_function(name, java_class) for name, java_class in _FUNCTIONS.items()),
         _headers(),
         *routed,
         _dead_letter_sink(places),
@@ -107,23 +105,18 @@ def script(parts: Sequence[Statement], source: str, now: datetime | None = None)
     inserts = [part.script for part in parts if part.kind is Kind.INSERT]
     others = [part.script for part in parts if part.kind is not Kind.INSERT]
     together = "\n\n".join(("EXECUTE STATEMENT SET", "BEGIN", *inserts, "END;"))
-    head = f"-- Generated {made} from {_comment(source)}.\n-- Do not edit: change the filters and generate again."
+    head = f"-- Generated {made} from {comment(source)}.\n-- Do not edit: change the filters and generate again."
     return "\n\n".join((head, *others, together)) + "\n"
 
 
-def _comment(text: str) -> str:
-    """Return a text that cannot leave a one-line comment."""
-    return json.dumps(text, ensure_ascii=False)
-
-
-def _options(options: dict[str, str]) -> str:
-    lines = ",\n".join(f"  {text_literal(key)} = {text_literal(value)}" for key, value in options.items())
-    return f"WITH (\n{lines}\n)"
-
-
-def _table(name: str, columns: Sequence[str], options: dict[str, str]) -> Statement:
+def _table(name: str, columns: Sequence[str], given: dict[str, str]) -> Statement:
     body = ",\n".join(f"  {column}" for column in columns)
-    return Statement(Kind.DEFINITION, name, f"CREATE TABLE {identifier(name)} (\n{body}\n) {_options(options)}")
+    return Statement(Kind.DEFINITION, name, f"CREATE TABLE {identifier(name)} (\n{body}\n) WITH {options(given)}")
+
+
+def _function(name: str, java_class: str) -> Statement:
+    text = f"CREATE TEMPORARY SYSTEM FUNCTION {name} AS {text_literal(java_class)} LANGUAGE JAVA"
+    return Statement(Kind.DEFINITION, name, text)
 
 
 def _kafka(places: Places, **topics: str) -> dict[str, str]:
@@ -198,25 +191,9 @@ def _routing(active: Sequence[Filter], suffix: str) -> Statement:
         Kind.INSERT,
         _FILTERED,
         f"INSERT INTO {identifier(_FILTERED)}\nSELECT CAST(`id` AS BYTES), {columns}, t.`topic`\n"
-        f"FROM {identifier(_HEADERS)}\nCROSS JOIN UNNEST(ARRAY[\n"
-        + ",\n".join(_arms(active, suffix))
-        + "\n]) AS t (`topic`)\nWHERE `fault` IS NULL AND t.`topic` IS NOT NULL",
+        f"FROM {identifier(_HEADERS)}\nCROSS JOIN UNNEST({topics_expression(active, suffix)}) AS t (`topic`)\n"
+        "WHERE `fault` IS NULL AND t.`topic` IS NOT NULL",
     )
-
-
-def _arms(active: Sequence[Filter], suffix: str) -> Iterator[str]:
-    """Yield one CASE for each topic; filters that share a topic have equal conditions (FL-16) and share the arm."""
-    by_topic: dict[str, list[Filter]] = {}
-    for each in active:
-        by_topic.setdefault(each.output_topic, []).append(each)
-    for topic, filters in by_topic.items():
-        names = "".join(f"  -- {_naming(each)}\n" for each in filters)
-        yield f"{names}  CASE WHEN {filter_predicate(filters[0])} THEN {text_literal(topic + suffix)} END"
-
-
-def _naming(one: Filter) -> str:
-    warning = "WARNING, deprecated: " if one.status is Status.DEPRECATED else ""
-    return f"{warning}{one.id}, {_comment(one.name)}"
 
 
 def _dead_letters(places: Places) -> Statement:

@@ -88,7 +88,7 @@ class Submitter:
             begun = time.monotonic()
             with self._alone():
                 if wanted.digest not in self.plans:
-                    _compile(wanted, self._settings.flink_plan_dir, stop or Event())
+                    compile_blueprint(wanted, self._settings.flink_plan_dir, stop or Event())
             _log.info("plan_compiled", digest=wanted.digest, seconds=round(time.monotonic() - begun, 2))
         return wanted.digest
 
@@ -207,10 +207,10 @@ class Submitter:
         return Job(job_id, plan.name, "INITIALIZING", 0, 0)
 
     def _jars(self, plan: Plan) -> dict[str, bytes]:
-        """Return what goes along: the parser, and the connector unless the cluster has it."""
+        """Return what goes along: the functions, and the connector unless the cluster has it."""
         present = self._rest.class_path()
         missing = (jar for jar in self._settings.flink_connector_jars if jar.name not in present)
-        return {"header-parser.jar": plan.parser_jar, **{jar.name: jar.read_bytes() for jar in missing}}
+        return {"headwater-functions.jar": plan.functions_jar, **{jar.name: jar.read_bytes() for jar in missing}}
 
     def _end(self, job: Job) -> None:
         try:
@@ -236,8 +236,13 @@ class Submitter:
             yield
 
 
-def _compile(wanted: Blueprint, folder: Path, stop: Event) -> None:
-    """Compile in a process of its own, whose JVM and memory end with it."""
+def compile_blueprint(wanted: Blueprint, folder: Path, stop: Event) -> None:
+    """Compile into a plan folder, in a process of its own whose JVM and memory end with it.
+
+    Raises:
+        PlanError: Flink refuses the job.
+        StoppedError: `stop` was set meanwhile.
+    """
     command = [sys.executable, "-m", "flink_jobs.job", str(folder)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as process:

@@ -11,11 +11,11 @@ from typing import Annotated
 
 import typer
 
-from stack import transactions
+from stack import flink_bench, transactions
 from stack.faults import FaultRun
 from stack.local import LocalStack
 from stack.ports import own_settings
-from stack.terminal import AsJson, console
+from stack.terminal import AsJson, console, page
 
 app = typer.Typer(help="Measure and break the parts on a stack of its own.", no_args_is_help=True)
 
@@ -79,3 +79,20 @@ def transaction(
         )
         typer.echo(f"peak memory of the engine: {report.peak_memory_mb} MB")
     raise typer.Exit(0 if report.delivered == report.rows else 1)
+
+
+@app.command()
+def flink(
+    *,
+    records: Annotated[int, typer.Option(min=1000, help="How many records the backlog has.")] = 500_000,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each job reads it, in turn; medians are told.")] = 3,
+    as_json: AsJson = False,
+) -> None:
+    """Let a plain copy, the shipped filters and a hundred filters read one backlog; records a second, and losses."""
+    with own_stack() as stack:
+        report = flink_bench.run(stack, records, rounds)
+    if as_json:
+        typer.echo(json.dumps(report.as_dict()))
+    else:
+        report.show(page())
+    raise typer.Exit(0 if report.ok else 1)

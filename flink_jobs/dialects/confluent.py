@@ -16,9 +16,9 @@ from types import MappingProxyType
 from typing import Final
 
 from flink_jobs.columns import CAPTURE_TIME, TEXT_COLUMNS
-from flink_jobs.filters import Filter, FilterSet, Status
+from flink_jobs.filters import Filter, FilterSet
 from flink_jobs.predicates import filter_predicate, identifier
-from flink_jobs.rendering import comment, options
+from flink_jobs.rendering import label, options
 from flink_jobs.sql import Places
 
 LONGEST: Final = 131_072
@@ -165,18 +165,13 @@ def _table(name: str, columns: Mapping[str, str], value_format: ValueFormat, beh
 
 def _insert(topic: str, group: Sequence[Filter], raw_topic: str) -> str:
     """Return one INSERT; filters that share a topic have equal conditions (FL-16) and share it."""
-    names = "".join(f"-- {_label(each)}\n" for each in group)
+    names = "".join(f"-- {label(each)}\n" for each in group)
     columns = ", ".join(identifier(name) for name in TEXT_COLUMNS)
     return (
         f"{names}INSERT INTO {identifier(topic)} ({identifier('key')}, {columns})\n"
         f"SELECT CAST({identifier('id')} AS BYTES), {columns}\nFROM {identifier(raw_topic)}\n"
         f"WHERE {filter_predicate(group[0])};"
     )
-
-
-def _label(one: Filter) -> str:
-    warning = "WARNING, deprecated: " if one.status is Status.DEPRECATED else ""
-    return f"{warning}{one.id}, {comment(one.name)}"
 
 
 def _together(inserts: Mapping[str, str]) -> Iterator[Call]:

@@ -23,6 +23,8 @@ CREATE TABLE `raw-event-headers-bytes` (
 
 CREATE TEMPORARY SYSTEM FUNCTION parse_header AS 'headwater.HeaderParser' LANGUAGE JAVA;
 
+CREATE TEMPORARY SYSTEM FUNCTION header_value AS 'headwater.HeaderValue' LANGUAGE JAVA;
+
 CREATE TEMPORARY VIEW `raw-event-headers` AS
 SELECT
   r.`key`, r.`value`, r.`partition`, r.`offset`,
@@ -82,14 +84,18 @@ INSERT INTO `filtered-events`
 SELECT CAST(`id` AS BYTES), `id`, `event_name`, `event_type`, `created_date`, `saved_date`, `header_data`, `__op`, `__table`, t.`topic`
 FROM `raw-event-headers`
 CROSS JOIN UNNEST(ARRAY[
-  -- car-created-filter, "Car created"
-  CASE WHEN `event_type` = 'CarCreated' AND `__op` IN ('c', 'r') THEN 'filtered-car-created-events-flink' END,
-  -- loan-created-filter, "Loan created"
-  CASE WHEN `event_type` = 'LoanCreated' AND `__op` IN ('c', 'r') THEN 'filtered-loan-created-events-flink' END,
-  -- loan-payment-submitted-filter, "Loan payment submitted"
-  CASE WHEN `event_type` = 'LoanPaymentSubmitted' AND `__op` IN ('c', 'r') THEN 'filtered-loan-payment-submitted-events-flink' END,
-  -- service-events-filter, "Service events"
-  CASE WHEN `event_type` = 'CarServiceDone' AND `__op` IN ('c', 'r') THEN 'filtered-service-events-flink' END
+  CASE WHEN `__op` IN ('c', 'r') THEN
+    CASE `event_type`
+      -- car-created-filter, "Car created"
+      WHEN 'CarCreated' THEN CAST('filtered-car-created-events-flink' AS STRING)
+      -- loan-created-filter, "Loan created"
+      WHEN 'LoanCreated' THEN CAST('filtered-loan-created-events-flink' AS STRING)
+      -- loan-payment-submitted-filter, "Loan payment submitted"
+      WHEN 'LoanPaymentSubmitted' THEN CAST('filtered-loan-payment-submitted-events-flink' AS STRING)
+      -- service-events-filter, "Service events"
+      WHEN 'CarServiceDone' THEN CAST('filtered-service-events-flink' AS STRING)
+    END
+  END
 ]) AS t (`topic`)
 WHERE `fault` IS NULL AND t.`topic` IS NOT NULL;
 

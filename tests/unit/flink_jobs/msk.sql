@@ -26,6 +26,8 @@ CREATE TABLE `raw-event-headers-bytes` (
 
 CREATE TEMPORARY SYSTEM FUNCTION parse_header AS 'headwater.HeaderParser' LANGUAGE JAVA;
 
+CREATE TEMPORARY SYSTEM FUNCTION header_value AS 'headwater.HeaderValue' LANGUAGE JAVA;
+
 CREATE TEMPORARY VIEW `raw-event-headers` AS
 SELECT
   r.`key`, r.`value`, r.`partition`, r.`offset`,
