@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidat
 
 from flink_jobs.columns import Field as RecordField
 from flink_jobs.columns import parse_field
+from flink_jobs.patterns import UnsharedPatternError, whole
 
 NUMBER_SCALE: Final = 18
 NUMBER_DIGITS: Final = 38
@@ -141,9 +142,9 @@ class Condition(BaseModel):
                 yield f"{_shown(operand)} {problem}"
         if self.operator is Operator.MATCHES:
             try:
-                re.compile(str(self.value))
-            except re.error as error:
-                yield f"{self.value!r} is no regular expression: {error}"
+                whole(str(self.value))
+            except UnsharedPatternError as error:
+                yield f"{self.value!r} is no regular expression that can be used: {error}"
 
 
 def parse_instant(text: str) -> datetime:

@@ -1,0 +1,70 @@
+"""The evaluator and Flink's SQL give the same of SQL's three values for every filter and every record."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flink_jobs.evaluator import Record, Verdict, evaluate, explain
+from flink_jobs.filters import Filter
+from flink_jobs.predicates import filter_predicate
+from stack import java
+from tests.integration.flink_jobs.generated import filters, records, sample
+
+FILTERS, RECORDS = 150, 100
+SEED = "AGREE_SEED"
+"""The variable that repeats a run."""
+
+LETTERS: dict[Verdict, str] = {True: "t", False: "f", None: "n"}
+
+
+def ask_flink(pairs: list[Filter], stock: list[Record], folder: Path) -> dict[str, str]:
+    """Return one letter for each filter, by the id of the record."""
+    question = {
+        "values": [json.dumps(each) for each in stock],
+        "predicates": [filter_predicate(each) for each in pairs],
+    }
+    answer = folder / "answer.json"
+    done = subprocess.run(
+        [sys.executable, Path(__file__).with_name("verdicts.py"), answer],
+        input=json.dumps(question),
+        env={**os.environ, "JAVA_HOME": str(java.JAVA_HOME)},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-5000:]
+    found: dict[str, str] = json.loads(answer.read_text())
+    return found
+
+
+def difference(one: Filter, record: Record, flink: str) -> str:
+    """Return a disagreement as text with all that is needed to repeat it."""
+    lines = [f"Flink {flink}, evaluator {LETTERS[evaluate(one, record)]}", filter_predicate(one), ascii(record)]
+    return "\n  ".join([*lines, *map(ascii, explain(one, record).checks)])
+
+
+@pytest.mark.slow
+def test_flink_and_the_evaluator_agree_on_every_pair(tmp_path: Path) -> None:
+    """Thousands of generated pairs, nulls, every operator and every type among them (FL-9 to FL-15, FL-43)."""
+    number = int(os.environ.get(SEED) or random.randrange(2**32))
+    sys.stdout.write(f"repeat with {SEED}={number}\n")
+    made = sample(filters(), FILTERS, number)
+    stock = [{"id": f"r{index}", **body} for index, body in enumerate(sample(records(), RECORDS, number + 1))]
+    found = ask_flink(made, stock, tmp_path)
+    assert len(made) * len(stock) >= 5_000
+    assert set(found) == {each["id"] for each in stock}, f"{SEED}={number}"
+    wrong = [
+        difference(one, record, letter)
+        for record in stock
+        for one, letter in zip(made, found[record["id"]], strict=True)
+        if LETTERS[evaluate(one, record)] != letter
+    ]
+    assert not wrong, f"{SEED}={number}, {len(wrong)} pairs differ:\n" + "\n".join(wrong[:5])
+    told = "".join(found.values())
+    assert all(told.count(letter) > len(told) // 25 for letter in "tfn"), "the pairs say too little"
