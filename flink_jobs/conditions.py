@@ -40,6 +40,9 @@ _Scalar = Annotated[
 ]
 
 
+_HALF_A_PAIR = re.compile("[\ud800-\udfff]")
+
+
 class Operator(StrEnum):
     """Compare a field with what the condition gives."""
 
@@ -166,7 +169,9 @@ def _misfit(value: Scalar, wanted: ValueType) -> str | None:
         case ValueType.NUMBER:
             return _misfit_number(value)
         case ValueType.STRING:
-            return None if isinstance(value, str) else "is no text; quote it, or set 'valueType'"
+            if not isinstance(value, str):
+                return "is no text; quote it, or set 'valueType'"
+            return "has half a surrogate pair, which is no character" if _HALF_A_PAIR.search(value) else None
         case ValueType.TIMESTAMP:
             try:
                 parse_instant(value if isinstance(value, str) else "")

@@ -1,8 +1,8 @@
 """Owns the meaning of a filter without Flink: true, false or null for one record, and why.
 
 It says what the SQL of `predicates` says on Flink, and a test compares the two on thousands of pairs; so nothing here
-is taken from there. Must never know SQL, a topic or a service. Facts: docs/filters.md; FL-9 to FL-15, FL-43 and CD-118 of
-the contract.
+is taken from there. Must never know SQL, a topic or a service. Facts: docs/filters.md; FL-9 to FL-15, FL-43 and CD-118
+of the contract.
 """
 
 import operator
@@ -33,6 +33,8 @@ Verdict = bool | None
 """SQL's three values: only True routes a record, and None is null, which is neither."""
 
 _WRITTEN_ROWS: Final = ("c", "r")
+
+_EQUALITIES: Final = frozenset({Operator.EQUALS, Operator.IN, Operator.NOT_IN})
 
 _COMPARISONS: Final[Mapping[Operator, Callable[[Any, Any], Any]]] = {
     Operator.EQUALS: operator.eq,
@@ -128,6 +130,8 @@ def _verdict(condition: Condition, found: str | int | None) -> Verdict:
             return None if found is None else whole(str(condition.value))(str(found))
     if found is None or (value := _typed(found, condition.value_type)) is None:
         return None
+    if isinstance(value, str) and condition.operator not in _EQUALITIES:
+        value = well_formed(value)
     return _compared(condition.operator, value, [_operand(each, condition.value_type) for each in condition.operands])
 
 
@@ -135,7 +139,7 @@ def _typed(found: str | int, kind: ValueType) -> Value | None:
     """Return a field as it is compared; None for what is no value of the type."""
     match kind:
         case ValueType.STRING:
-            return well_formed(str(found))
+            return str(found)
         case ValueType.NUMBER:
             return found if isinstance(found, int) else as_number(found)
         case ValueType.BOOLEAN:

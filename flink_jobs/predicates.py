@@ -29,6 +29,8 @@ _COMPARISONS = {
     Operator.LESS_THAN_OR_EQUAL: "<=",
 }
 
+_EQUALITIES = {Operator.EQUALS, Operator.IN, Operator.NOT_IN}
+
 _INT64 = 2**63
 _DECIMAL = f"DECIMAL({NUMBER_DIGITS}, {NUMBER_SCALE})"
 
@@ -118,7 +120,9 @@ def _operand(condition: Condition) -> str:
     text = _reference(field)
     match condition.value_type:
         case ValueType.STRING:
-            return text
+            # Flink orders what it holds as Java's strings by UTF-16, where an emoji comes before U+E000; CONCAT makes
+            # it UTF-8, whose order is that of the code points.
+            return text if condition.operator in _EQUALITIES else f"CONCAT({text}, '')"
         case ValueType.NUMBER:
             if field.is_number:
                 # A long list is cast to the type of the column, which would cut off fractions and high digits.

@@ -64,7 +64,7 @@ def json_value(text: str, path: str) -> str | None:
 
 
 def well_formed(text: str) -> str:
-    """Return a text as it is compared: half a surrogate pair, which UTF-8 cannot hold, is a question mark."""
+    """Return a text as it is ordered: half a surrogate pair, which UTF-8 cannot hold, is a question mark."""
     return re.sub("[\ud800-\udfff]", "?", text)
 
 

@@ -143,7 +143,9 @@ PATHS = (
 )
 KEYS = ("n", "n", "n", "a", "b", "items", "0", "_x", "true", "N", "", "a.b")
 
-words = st.one_of(st.sampled_from(WORDS), st.sampled_from(WORDS), st.text(max_size=6))
+# Around the place where UTF-16 and code points are ordered differently.
+astral = st.text("aä\ud7ff\ue000\uffff\U00010000😀\u0308", max_size=3)
+words = st.one_of(st.sampled_from(WORDS), st.sampled_from(WORDS), st.text(max_size=6), astral)
 decimals = st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**6), max_value=10**6, places=3)
 numbers = st.one_of(st.sampled_from(NUMBERS), decimals.map(str), st.integers(-20, 20).map(str))
 
