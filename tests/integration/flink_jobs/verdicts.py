@@ -1,4 +1,4 @@
-"""What Flink says: a batch job on a cluster inside PyFlink's own JVM gives every predicate's value on every record.
+"""What Flink says: batch jobs on a cluster inside PyFlink's own JVM give every predicate's value on every record.
 
 Run as a program, because a JVM is started: standard input is `{"values": [...], "predicates": [...]}`, the argument the
 file for the answer, `{id: verdicts}`. The values of records go through the record parser, byte for byte; a verdict is
@@ -14,8 +14,8 @@ from tempfile import TemporaryDirectory
 from flink_jobs.job import _JVM_OPTIONS, _parser_jar
 from flink_jobs.sql import PARSER_CLASS
 
-CHUNK = 40
-"""Predicates in one column: the code that Flink generates for a column must fit Java's limits."""
+CHUNK = 25
+"""Predicates in one query: what Flink needs to plan one grows with the square of its length."""
 
 
 def settings(jar: Path) -> dict[str, str]:
@@ -29,25 +29,23 @@ def settings(jar: Path) -> dict[str, str]:
 
 
 def query(predicates: list[str]) -> str:
-    """Return the query: the id, and for each chunk of predicates an array of their values."""
-    chunks = (predicates[start : start + CHUNK] for start in range(0, len(predicates), CHUNK))
-    # As text, because PyFlink cannot read a null within an array.
-    arrays = ",\n".join(f"CAST(ARRAY[{', '.join(chunk)}] AS STRING)" for chunk in chunks)
+    """Return a query: the id, and the values of the predicates as text, because PyFlink reads no null in an array."""
     return (
-        f"SELECT `id`,\n{arrays}\nFROM `values` AS r\nCROSS JOIN LATERAL TABLE(parse_header(r.`value`))"
+        f"SELECT `id`, CAST(ARRAY[{', '.join(predicates)}] AS STRING)\n"
+        "FROM `values` AS r\nCROSS JOIN LATERAL TABLE(parse_header(r.`value`))"
         " AS h (`id`, `event_name`, `event_type`, `created_date`, `saved_date`, `header_data`, `__op`, `__table`,"
         " `__ts_ms`, `fault`)"
     )
 
 
-def verdicts(values: list[str], predicates: list[str], scratch: Path) -> dict[str, str]:
+def verdicts(records: list[str], predicates: list[str], scratch: Path) -> dict[str, str]:
     """Run the job and return the values, one letter a predicate, by the record's id."""
     os.environ |= {"JVM_ARGS": _JVM_OPTIONS, "FLINK_LOG_DIR": str(scratch), "_python_worker_execution_mode": "process"}
     from pyflink.java_gateway import get_gateway  # noqa: PLC0415 - importing it is what needs Java
     from pyflink.table import EnvironmentSettings, TableEnvironment  # noqa: PLC0415
 
     (scratch / "in").mkdir()
-    (scratch / "in" / "values").write_bytes(b"".join(value.encode() + b"\n" for value in values))
+    (scratch / "in" / "values").write_bytes(b"".join(value.encode() + b"\n" for value in records))
     jar = scratch / "parser.jar"
     gateway = get_gateway()
     jar.write_bytes(_parser_jar(gateway.jvm))
@@ -60,11 +58,11 @@ def verdicts(values: list[str], predicates: list[str], scratch: Path) -> dict[st
         f" WITH ('connector' = 'filesystem', 'format' = 'raw', 'path' = '{(scratch / 'in').as_uri()}')"
     )
     letters = {"TRUE": "t", "FALSE": "f", "NULL": "n"}
-    found = {}
-    with tables.execute_sql(query(predicates)).collect() as rows:
-        for row in rows:
-            name, *arrays = list(row)
-            found[name] = "".join(letters[verdict] for array in arrays for verdict in array.strip("[]").split(", "))
+    found: dict[str, str] = {}
+    for start in range(0, len(predicates), CHUNK):
+        with tables.execute_sql(query(predicates[start : start + CHUNK])).collect() as rows:
+            for name, told in (list(row) for row in rows):
+                found[name] = found.get(name, "") + "".join(letters[each] for each in told.strip("[]").split(", "))
     gateway.shutdown()
     return found
 
