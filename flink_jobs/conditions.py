@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidat
 
 from flink_jobs.columns import Field as RecordField
 from flink_jobs.columns import parse_field
+from flink_jobs.patterns import UnsharedPatternError, whole
 
 NUMBER_SCALE: Final = 18
 NUMBER_DIGITS: Final = 38
@@ -37,6 +38,9 @@ _Scalar = Annotated[
     PlainValidator(_scalar),
     PlainSerializer(lambda value: float(value) if isinstance(value, Decimal) else value),
 ]
+
+
+_HALF_A_PAIR = re.compile("[\ud800-\udfff]")
 
 
 class Operator(StrEnum):
@@ -141,9 +145,9 @@ class Condition(BaseModel):
                 yield f"{_shown(operand)} {problem}"
         if self.operator is Operator.MATCHES:
             try:
-                re.compile(str(self.value))
-            except re.error as error:
-                yield f"{self.value!r} is no regular expression: {error}"
+                whole(str(self.value))
+            except UnsharedPatternError as error:
+                yield f"{self.value!r} is no regular expression that can be used: {error}"
 
 
 def parse_instant(text: str) -> datetime:
@@ -165,7 +169,9 @@ def _misfit(value: Scalar, wanted: ValueType) -> str | None:
         case ValueType.NUMBER:
             return _misfit_number(value)
         case ValueType.STRING:
-            return None if isinstance(value, str) else "is no text; quote it, or set 'valueType'"
+            if not isinstance(value, str):
+                return "is no text; quote it, or set 'valueType'"
+            return "has half a surrogate pair, which is no character" if _HALF_A_PAIR.search(value) else None
         case ValueType.TIMESTAMP:
             try:
                 parse_instant(value if isinstance(value, str) else "")

@@ -19,6 +19,7 @@ from flink_jobs.conditions import (
     parse_instant,
 )
 from flink_jobs.filters import Filter, Logic
+from flink_jobs.patterns import in_java
 
 _COMPARISONS = {
     Operator.EQUALS: "=",
@@ -28,8 +29,17 @@ _COMPARISONS = {
     Operator.LESS_THAN_OR_EQUAL: "<=",
 }
 
+_EQUALITIES = {Operator.EQUALS, Operator.IN, Operator.NOT_IN}
+
 _INT64 = 2**63
 _DECIMAL = f"DECIMAL({NUMBER_DIGITS}, {NUMBER_SCALE})"
+
+_DIGITS = r"'\A[ \t\n]*([+-]?[0-9.]{1,100}([eE][+-]?[0-9]{1,3})?)[ \t\n]*\z'"
+"""What may be cast to a number: the cast itself takes 15 s for 1e3000000, and one record would hold up all others."""
+
+_LEAP = r"\d\d(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00"
+_NO_DAY = rf"\d{{4}}-(?:02-3|(?:0[469]|11)-31)|(?!{_LEAP})\d{{4}}-02-29"
+"""Days that no month has; the cast would take the last day of the month instead."""
 
 
 def identifier(name: str) -> str:
@@ -68,10 +78,8 @@ def condition_predicate(condition: Condition) -> str:
         case Operator.IS_NOT_NULL:
             return f"{reference} IS NOT NULL"
         case Operator.MATCHES:
-            # REGEXP looks for a part of the text; the anchors make it look at the whole, line breaks included.
-            pattern = text_literal(rf"\A(?:{condition.value})\z")
-            return f"REGEXP({reference}, {pattern})"
-    return _operand(condition.target, condition.value_type) + _comparison(condition)
+            return f"REGEXP({reference}, {text_literal(in_java(str(condition.value)))})"
+    return _operand(condition) + _comparison(condition)
 
 
 def _comparison(condition: Condition) -> str:
@@ -93,7 +101,11 @@ def _settles_event_type(one: Filter) -> bool:
         return True
     names = {Operator.EQUALS, Operator.IN}
     return one.condition_logic is Logic.AND and any(
-        each.operator in names and all(str(value).strip(" ") for value in each.operands) for each in about
+        each.operator in names
+        # A blank is null as a boolean or number, and not false.
+        and each.value_type is ValueType.STRING
+        and all(str(value).strip(" ") for value in each.operands)
+        for each in about
     )
 
 
@@ -102,14 +114,20 @@ def _reference(field: Field) -> str:
     return f"JSON_VALUE({column}, {text_literal('$' + field.path)})" if field.path else column
 
 
-def _operand(field: Field, kind: ValueType) -> str:
+def _operand(condition: Condition) -> str:
     """Return the field as it is compared: text is cast to the type of the value, and what is none of it is null."""
+    field = condition.target
     text = _reference(field)
-    match kind:
+    match condition.value_type:
         case ValueType.STRING:
-            return text
+            # Flink orders what it holds as Java's strings by UTF-16, where an emoji comes before U+E000; CONCAT makes
+            # it UTF-8, whose order is that of the code points.
+            return text if condition.operator in _EQUALITIES else f"CONCAT({text}, '')"
         case ValueType.NUMBER:
-            return text if field.is_number else f"TRY_CAST({text} AS {_DECIMAL})"
+            if field.is_number:
+                # A long list is cast to the type of the column, which would cut off fractions and high digits.
+                return text if all(map(_is_int64, condition.operands)) else f"CAST({text} AS {_DECIMAL})"
+            return f"TRY_CAST(REGEXP_EXTRACT({text}, {_DIGITS}, 1) AS {_DECIMAL})"
         case ValueType.BOOLEAN:
             return f"TRY_CAST({text} AS BOOLEAN)"
         case ValueType.TIMESTAMP:
@@ -118,14 +136,20 @@ def _operand(field: Field, kind: ValueType) -> str:
             return _instant(text)
 
 
+def _is_int64(value: Scalar) -> bool:
+    number = Decimal(value)
+    return number == number.to_integral_value() and -_INT64 <= number < _INT64
+
+
 def _instant(text: str) -> str:
     """Return ISO 8601 text as a timestamp in UTC.
 
     Flink's own conversions drop microseconds and ignore the offset, so both are read by hand. The first pattern stands
     for the whole text; anything that does not fit it is null.
     """
-    offset = r"(Z|[+-]\d{2}:?\d{2})?"
-    date = rf"REGEXP_EXTRACT({text}, '^(\d{{4}}-\d{{2}}-\d{{2}})[T ]\d{{2}}:\d{{2}}:\d{{2}}(\.\d+)?{offset}$', 1)"
+    hour, offset = r"([01]\d|2[0-3])", r"(Z|[+-]([01]\d|2[0-3]):?[0-5]\d)?"
+    whole = rf"\A(?!{_NO_DAY})(\d{{4}}-\d{{2}}-\d{{2}})[T ]{hour}:\d{{2}}:\d{{2}}(\.\d+)?{offset}\z"
+    date = f"REGEXP_EXTRACT({text}, '{whole}', 1)"
     time = rf"REGEXP_EXTRACT({text}, '[T ](\d{{2}}:\d{{2}}:\d{{2}}(\.\d{{1,6}})?)', 1)"
     hours = rf"CAST(REGEXP_EXTRACT({text}, '([+-]\d{{2}}):?\d{{2}}$', 1) AS INT)"
     sign, digits = (rf"REGEXP_EXTRACT({text}, '{part}$', 1)" for part in (r"([+-])\d{2}:?\d{2}", r"[+-]\d{2}:?(\d{2})"))

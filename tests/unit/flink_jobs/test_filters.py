@@ -91,6 +91,8 @@ WRONG_CONDITIONS: list[tuple[Json, str]] = [
     ),
     ({"field": "saved_date", "operator": "equals", "value": "2026-01-31", "valueType": "timestamp"}, "no timestamp"),
     ({"field": "id", "operator": "matches", "value": "a("}, "is no regular expression"),
+    ({"field": "id", "operator": "matches", "value": "a\\b"}, "is not read alike by Java and Python"),
+    ({"field": "id", "operator": "equals", "value": "\ud800"}, "half a surrogate pair"),
     ({"field": "id", "operator": "matches", "value": 1, "valueType": "number"}, "compares text"),
     ({"field": "__ts_ms", "operator": "equals", "value": "1"}, "is a number"),
 ]

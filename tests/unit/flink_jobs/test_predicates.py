@@ -14,7 +14,10 @@ from flink_jobs.predicates import condition_predicate, filter_predicate, identif
 Json = dict[str, Any]
 MakeFilters = Callable[..., FilterSet]
 
-_DATE = r"^(\d{4}-\d{2}-\d{2})[T ]\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:?\d{2})?$"
+_DATE = (
+    r"\A(?!\d{4}-(?:02-3|(?:0[469]|11)-31)|(?!\d\d(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)"
+    r"\d{4}-02-29)(\d{4}-\d{2}-\d{2})[T ]([01]\d|2[0-3]):\d{2}:\d{2}(\.\d+)?(Z|[+-]([01]\d|2[0-3]):?[0-5]\d)?\z"
+)
 SAVED = (
     r"TIMESTAMPADD(MINUTE, -COALESCE(CAST(REGEXP_EXTRACT(`saved_date`, '([+-]\d{2}):?\d{2}$', 1) AS INT) * 60"
     r" + CAST(REGEXP_EXTRACT(`saved_date`, '([+-])\d{2}:?\d{2}$', 1)"
@@ -22,18 +25,25 @@ SAVED = (
     rf" TRY_CAST(REGEXP_EXTRACT(`saved_date`, '{_DATE}', 1)"
     r" || ' ' || REGEXP_EXTRACT(`saved_date`, '[T ](\d{2}:\d{2}:\d{2}(\.\d{1,6})?)', 1) AS TIMESTAMP(6)))"
 )
-NUMBER = "TRY_CAST(JSON_VALUE(`header_data`, '$.n') AS DECIMAL(38, 18))"
+NUMBER = (
+    r"TRY_CAST(REGEXP_EXTRACT(JSON_VALUE(`header_data`, '$.n'),"
+    r" '\A[ \t\n]*([+-]?[0-9.]{1,100}([eE][+-]?[0-9]{1,3})?)[ \t\n]*\z', 1) AS DECIMAL(38, 18))"
+)
 
 MEANINGS: list[tuple[Json, str]] = [
     ({"field": "event_type", "operator": "equals", "value": "CarCreated"}, "`event_type` = 'CarCreated'"),
     ({"field": "event_type", "operator": "in", "values": ["A", "B"]}, "`event_type` IN ('A', 'B')"),
     ({"field": "event_type", "operator": "notIn", "values": ["A"]}, "`event_type` NOT IN ('A')"),
-    ({"field": "id", "operator": "greaterThan", "value": "a"}, "`id` > 'a'"),
-    ({"field": "id", "operator": "lessThan", "value": "a"}, "`id` < 'a'"),
-    ({"field": "id", "operator": "greaterThanOrEqual", "value": "a"}, "`id` >= 'a'"),
-    ({"field": "id", "operator": "lessThanOrEqual", "value": "a"}, "`id` <= 'a'"),
-    ({"field": "id", "operator": "between", "min": "a", "max": "b"}, "`id` BETWEEN 'a' AND 'b'"),
+    ({"field": "id", "operator": "greaterThan", "value": "a"}, "CONCAT(`id`, '') > 'a'"),
+    ({"field": "id", "operator": "lessThan", "value": "a"}, "CONCAT(`id`, '') < 'a'"),
+    ({"field": "id", "operator": "greaterThanOrEqual", "value": "a"}, "CONCAT(`id`, '') >= 'a'"),
+    ({"field": "id", "operator": "lessThanOrEqual", "value": "a"}, "CONCAT(`id`, '') <= 'a'"),
+    ({"field": "id", "operator": "between", "min": "a", "max": "b"}, "CONCAT(`id`, '') BETWEEN 'a' AND 'b'"),
     ({"field": "id", "operator": "matches", "value": "a|b'"}, r"REGEXP(`id`, '\A(?:a|b'')\z')"),
+    (
+        {"field": "id", "operator": "matches", "value": "(a|b)*"},
+        r"REGEXP(`id`, '\A(?=[\s\S]{0,256}\z)(?:(a|b)*)\z')",
+    ),
     ({"field": "id", "operator": "isNull"}, "`id` IS NULL"),
     ({"field": "id", "operator": "isNotNull"}, "`id` IS NOT NULL"),
     ({"field": "header_data", "operator": "equals", "value": "{}"}, "`header_data` = '{}'"),
@@ -49,6 +59,10 @@ MEANINGS: list[tuple[Json, str]] = [
         "TRY_CAST(JSON_VALUE(`header_data`, '$.b') AS BOOLEAN) = TRUE",
     ),
     ({"field": "__ts_ms", "operator": "lessThan", "value": 7, "valueType": "number"}, "`__ts_ms` < 7"),
+    (
+        {"field": "__ts_ms", "operator": "in", "values": [7, 0.5], "valueType": "number"},
+        "CAST(`__ts_ms` AS DECIMAL(38, 18)) IN (7, 0.5)",
+    ),
     (
         {"field": "__ts_ms", "operator": "equals", "value": "2026-01-31T12:00:00+02:00", "valueType": "timestamp"},
         "CAST(TO_TIMESTAMP_LTZ(`__ts_ms`, 3) AS TIMESTAMP(6)) = TIMESTAMP '2026-01-31 10:00:00.000000'",
@@ -93,6 +107,7 @@ def test_a_filter_with_op_is_taken_at_its_word(filters: MakeFilters) -> None:
         ({"field": "event_type", "operator": "equals", "value": "A"}, False),
         ({"field": "event_type", "operator": "in", "values": ["A", "B"]}, False),
         ({"field": "event_type", "operator": "in", "values": ["A", "  "]}, True),
+        ({"field": "event_type", "operator": "equals", "value": True, "valueType": "boolean"}, True),
         ({"field": "event_type", "operator": "notIn", "values": ["A"]}, True),
         ({"field": "event_type", "operator": "matches", "value": ".*"}, True),
         ({"field": "event_type", "operator": "isNull"}, False),
