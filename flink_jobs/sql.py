@@ -17,9 +17,9 @@ from flink_jobs.predicates import identifier, text_literal
 from flink_jobs.rendering import comment, options
 from flink_jobs.routing import HEADER_VALUE, topics_expression
 
-PARSER_CLASS: Final = "headwater.HeaderParser"
 _PARSER: Final = "parse_header"
-_FUNCTIONS: Final = {_PARSER: PARSER_CLASS, HEADER_VALUE: "headwater.HeaderValue"}
+FUNCTIONS: Final = {_PARSER: "headwater.HeaderParser", HEADER_VALUE: "headwater.HeaderValue"}
+"""Our functions in Java, by the name that SQL knows them by."""
 _BYTES: Final = "raw-event-headers-bytes"
 _HEADERS: Final = "raw-event-headers"
 _FILTERED: Final = "filtered-events"
@@ -84,7 +84,7 @@ def statements(filters: FilterSet, places: Places) -> tuple[Statement, ...]:
     routing = [_routing(active, places.suffix)] if topics else []
     return (
         _source(places),
-        *(_function(name, java_class) for name, java_class in _FUNCTIONS.items()),
+        *(_function(name, java_class) for name, java_class in FUNCTIONS.items()),
         _headers(),
         *routed,
         _dead_letter_sink(places),

@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from flink_jobs.job import _JVM_OPTIONS, _parser_jar
-from flink_jobs.sql import PARSER_CLASS
+from flink_jobs.job import _JVM_OPTIONS, _functions_jar
+from flink_jobs.sql import FUNCTIONS
 
 CHUNK = 25
 """Predicates in one query: what Flink needs to plan one grows with the square of its length."""
@@ -46,13 +46,14 @@ def verdicts(records: list[str], predicates: list[str], scratch: Path) -> dict[s
 
     (scratch / "in").mkdir()
     (scratch / "in" / "values").write_bytes(b"".join(value.encode() + b"\n" for value in records))
-    jar = scratch / "parser.jar"
+    jar = scratch / "functions.jar"
     gateway = get_gateway()
-    jar.write_bytes(_parser_jar(gateway.jvm))
+    jar.write_bytes(_functions_jar(gateway.jvm))
     tables = TableEnvironment.create(EnvironmentSettings.in_batch_mode())
     for key, value in settings(jar).items():
         tables.get_config().set(key, value)
-    tables.execute_sql(f"CREATE TEMPORARY SYSTEM FUNCTION parse_header AS '{PARSER_CLASS}' LANGUAGE JAVA")
+    for name, implementation in FUNCTIONS.items():
+        tables.execute_sql(f"CREATE TEMPORARY SYSTEM FUNCTION {name} AS '{implementation}' LANGUAGE JAVA")
     tables.execute_sql(
         "CREATE TABLE `values` (`value` BYTES)"
         f" WITH ('connector' = 'filesystem', 'format' = 'raw', 'path' = '{(scratch / 'in').as_uri()}')"

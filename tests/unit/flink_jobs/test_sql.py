@@ -9,7 +9,7 @@ import schemas
 from flink_jobs import FilterSet, Places, load_filters, parse_filters, script, statements
 from flink_jobs.columns import CAPTURE_TIME, TEXT_COLUMNS
 from flink_jobs.plan import java_sources
-from flink_jobs.sql import PARSER_CLASS, Kind, Statement
+from flink_jobs.sql import FUNCTIONS, Kind, Statement
 
 MakeFilters = Callable[..., FilterSet]
 
@@ -97,7 +97,7 @@ def test_the_parser_gives_the_columns_in_our_order() -> None:
     assert listed is not None
     assert tuple(re.findall(r'"(\w+)"', listed[1])) == TEXT_COLUMNS
     assert f'NUMBER = "{CAPTURE_TIME}"' in source
-    assert f"class {PARSER_CLASS.rsplit('.', 1)[1]} " in source
+    assert f"class {FUNCTIONS['parse_header'].rsplit('.', 1)[1]} " in source
 
 
 def test_a_view_is_a_query_to_a_program_and_a_statement_in_a_script() -> None:
