@@ -95,7 +95,7 @@ def standby(server: Any, database: Any, wait_until: Callable[..., Any]) -> Itera
         )
     options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c wal_level=logical -c fsync=off"
     options += (
-        " -c max_replication_slots=10 -c max_wal_senders=10 -c max_prepared_transactions=10 -c shared_buffers=32MB"
+        " -c max_replication_slots=20 -c max_wal_senders=20 -c max_prepared_transactions=10 -c shared_buffers=32MB"
     )
     made.run("pg_ctl", "-D", str(folder), "-o", options, "-l", str(folder / "log"), "-w", "start")
     database.run("ALTER SYSTEM SET synchronized_standby_slots = 'to_standby'")
