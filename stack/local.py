@@ -185,7 +185,11 @@ class LocalStack:
             process.kill()
         psutil.wait_procs(alive, timeout=5)
         if self._supervisord is not None:
-            self._supervisord.wait()
+            try:
+                self._supervisord.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._supervisord.kill()
+                self._supervisord.wait()
 
     def _stop_in_order(self, processes: dict[str, Process]) -> None:
         def stop(*names: str) -> None:

@@ -5,8 +5,10 @@ the project starts a long-lived process.
 """
 
 import hashlib
+import http.client
 import os
 import shlex
+import socket
 import subprocess
 import sys
 import tempfile
@@ -25,6 +27,8 @@ from stack.state import State
 
 MARK = "HEADWATER_STACK"
 """Environment variable of every process of a stack, holding its state folder: finds what a killed supervisord left."""
+
+_ANSWER_SECONDS = 20
 
 _PROGRAM = """
 [program:{name}]
@@ -78,6 +82,19 @@ class Process:
     name: str
     state: str
     pid: int
+
+
+class _Connection(http.client.HTTPConnection):
+    """Speak to a Unix socket, and give up on a supervisor that does not answer."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost")
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(_ANSWER_SECONDS)
+        self.sock.connect(str(self._path))
 
 
 class Supervisor:
@@ -149,6 +166,7 @@ class Supervisor:
 
     def _call(self, method: str, *arguments: Any) -> Any:
         transport = SupervisorTransport(None, None, serverurl=f"unix://{self._socket}")
+        transport._get_connection = lambda: _Connection(self._socket)  # noqa: SLF001  # its own one waits for ever
         with xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport) as proxy:
             return getattr(proxy.supervisor, method)(*arguments)
 

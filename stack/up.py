@@ -138,9 +138,9 @@ def _run(steps: tuple[Step, ...], stack: LocalStack, console: Console) -> None:
             step.work()
             progress.update(task, completed=1)
 
-        for step in steps:
-            futures[step.name] = pool.submit(perform, step)
         try:
+            for step in steps:
+                futures[step.name] = pool.submit(perform, step)
             done, _waiting = wait(futures.values(), return_when=FIRST_EXCEPTION)
             for future in done:
                 future.result()

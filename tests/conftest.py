@@ -47,7 +47,10 @@ def pytest_unconfigure() -> None:
 
 def _is_ours(process: psutil.Process) -> bool:
     try:
-        return process.pid != os.getpid() and process.environ().get(_RUN) == os.environ[_RUN]
+        if process.pid == os.getpid() or process.environ().get(_RUN) != os.environ[_RUN]:
+            return False
+        # Python's own, which ends with this process and not before.
+        return "resource_tracker" not in " ".join(process.cmdline())
     except (psutil.Error, OSError):
         return False
 
