@@ -26,7 +26,7 @@ from flink_jobs.sql import Kind, Statement
 STAND_IN_JOB_ID: Final = "b6d1f0a2c4e84f7e9a3b5c7d1e2f4a68"
 STAND_IN_CHECKPOINT: Final = "headwater:checkpoint-to-start-from"
 _TC_STRING: Final = b"\x74"
-_FUNCTIONS: Final = ("HeaderParser", "HeaderValue")
+_FUNCTIONS: Final = ("HeaderParser", "HeaderValue", "TopicOf", "EachTopic")
 _VERSION: Final = 1
 """Raised when plans of an earlier form must not be used any more."""
 

@@ -12,13 +12,19 @@ from enum import Enum, auto
 from typing import Final
 
 from flink_jobs.columns import COLUMNS, TEXT_COLUMNS
+from flink_jobs.dispatch import HEADER_VALUE, TOPIC_OF, topics_expression
 from flink_jobs.filters import Filter, FilterSet
 from flink_jobs.predicates import identifier, text_literal
 from flink_jobs.rendering import comment, options
-from flink_jobs.routing import HEADER_VALUE, topics_expression
 
 _PARSER: Final = "parse_header"
-FUNCTIONS: Final = {_PARSER: "headwater.HeaderParser", HEADER_VALUE: "headwater.HeaderValue"}
+_EACH: Final = "each_topic"
+FUNCTIONS: Final = {
+    _PARSER: "headwater.HeaderParser",
+    HEADER_VALUE: "headwater.HeaderValue",
+    TOPIC_OF: "headwater.TopicOf",
+    _EACH: "headwater.EachTopic",
+}
 """Our functions in Java, by the name that SQL knows them by."""
 _BYTES: Final = "raw-event-headers-bytes"
 _HEADERS: Final = "raw-event-headers"
@@ -191,8 +197,9 @@ def _routing(active: Sequence[Filter], suffix: str) -> Statement:
         Kind.INSERT,
         _FILTERED,
         f"INSERT INTO {identifier(_FILTERED)}\nSELECT CAST(`id` AS BYTES), {columns}, t.`topic`\n"
-        f"FROM {identifier(_HEADERS)}\nCROSS JOIN UNNEST({topics_expression(active, suffix)}) AS t (`topic`)\n"
-        "WHERE `fault` IS NULL AND t.`topic` IS NOT NULL",
+        f"FROM {identifier(_HEADERS)}\n"
+        f"CROSS JOIN LATERAL TABLE({_EACH}({topics_expression(active, suffix)})) AS t (`topic`)\n"
+        "WHERE `fault` IS NULL",
     )
 
 

@@ -37,7 +37,7 @@ def test_another_dialect_is_printed_as_well() -> None:
     """Each with what only it has, and the mark of its processor (FL-50, FL-54, FL-56)."""
     msk = CliRunner().invoke(app, ["sql", "--dialect", "msk"]).stdout
     assert "'properties.sasl.mechanism' = 'AWS_MSK_IAM'" in msk
-    assert "'filtered-car-created-events-msk'" in msk
+    assert '"filtered-car-created-events-msk"' in msk
     confluent = CliRunner().invoke(app, ["sql", "--dialect", "confluent", "--value-format", "avro-registry"]).stdout
     assert "'value.format' = 'avro-registry'" in confluent
     assert "-- 7 of 7: insert-all-filters\nEXECUTE STATEMENT SET" in confluent
