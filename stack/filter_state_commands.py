@@ -42,9 +42,13 @@ def approve(
     def change(one: Filter) -> Filter:
         return approved(one, (target,) if target else one.targets, name, at)
 
+    before = filters_file.path.read_bytes() if filters_file.path.exists() else b""
     one = _changed(filters_file, settings, filter_id, change)
     if as_json:
         _print(filters_file, one)
+        return
+    if filters_file.path.read_bytes() == before:
+        page().print(f"{one.id}: {one.status}, version {one.version}, approved already")
         return
     left = unapproved(one)
     rest = f"; {' and '.join(left)} still to be approved" if left else ""
