@@ -170,34 +170,27 @@ def test_a_failed_deployment_leaves_the_old_job_and_says_failed(desk: Desk, reco
     desk.environment["CDC_TOPIC"] = f"no-{stage.raw}"
     done = desk.run("deploy", "--timeout", "10")
     assert done.returncode == 1
-    assert "The deployment failed" in done.stderr
-    assert "UnknownTopicOrPartition" in done.stderr
+    told = "".join(done.stderr.split())
+    assert "Thedeploymentfailed" in told
+    assert "UnknownTopicOrPartition" in told
     failed = desk.filter("loans")
     assert failed["status"] == "failed"
     assert "UnknownTopicOrPartition" in failed["deploymentError"]
     assert "UnknownTopicOrPartition" in failed["deployments"]["flink"]["error"]
     assert desk.filter("cars")["status"] == "deployed"
-    del desk.environment["CDC_TOPIC"]
-    desk.environment = stage.environment | {"HEADWATER_STATE_DIR": desk.environment["HEADWATER_STATE_DIR"]}
+    desk.environment["CDC_TOPIC"] = stage.raw
     # What runs is what ran: the difference is the filter that failed.
     different = desk.ask("diff", code=2)
     assert different["plan"] == before["plan"]
     assert [(each["id"], each["kind"]) for each in different["changes"]] == [("loans", "added")]
-    stage.produce([record("car"), record("loan", event_type="LoanCreated")])
-    cars = stage.filtered("filtered-cars")
+    stage.produce([record("car"), record("before", event_type="LoanCreated")])
+    cars, loans = stage.filtered("filtered-cars"), stage.filtered("filtered-loans")
     wait_for(lambda: "car" in committed_ids(stage.bootstrap, cars, 6), "the old job routes")
     # The cause mended, the same command does it, without another approval.
-    done_now = desk.ask("deploy")
-    assert done_now["deployed"] == ["loans"]
-    loans = stage.filtered("filtered-loans")
-    wait_for(lambda: "loan" in committed_ids(stage.bootstrap, loans, 6) or _sent(stage, record), "the new job routes")
+    assert desk.ask("deploy")["deployed"] == ["loans"]
+    stage.produce([record("after", event_type="LoanCreated")])
+    wait_for(lambda: "after" in committed_ids(stage.bootstrap, loans, 6), "the new job routes")
     assert "deploymentError" not in desk.filter("loans")
-
-
-def _sent(stage: Any, record: Record) -> bool:
-    """Send a loan; the one before may have been read by the old job."""
-    stage.produce([record("loan", event_type="LoanCreated")])
-    return False
 
 
 def test_the_same_filters_are_not_deployed_again(desk: Desk) -> None:
