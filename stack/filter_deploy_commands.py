@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.markup import escape
@@ -12,6 +12,7 @@ from rich.table import Table
 import schemas
 from cdc.errors import CdcError
 from cdc.topics import create_topics
+from flink_jobs.dialects import ValueFormat
 from flink_jobs.filters import parse_filters
 from flink_jobs.lifecycle.cleanup import Leftover, leftovers, remove
 from flink_jobs.lifecycle.deployment import Deployment, TopicError, refuse_unapproved, running
@@ -23,11 +24,13 @@ from flink_jobs.lifecycle.topics import Broker
 from flink_jobs.rest import FlinkRest
 from flink_jobs.settings import FlinkSettings
 from flink_jobs.submission import Submitter
+from stack import filter_confluent
 from stack.errors import StackError
 from stack.filter_settings import File, chosen, told
 from stack.filter_state_commands import By, person
 from stack.terminal import AsJson, console, page
 
+Cloud = Literal["local", "confluent"]
 Force = Annotated[bool, typer.Option("--force", help="Approve, in your name, what nobody has approved.")]
 Timeout = Annotated[float, typer.Option(min=1, help="Seconds within which the new job must run.")]
 
@@ -55,16 +58,23 @@ def diff(*, file: File = None, as_json: AsJson = False) -> None:
     raise typer.Exit(DIFFERENT if found else 0)
 
 
-def deploy(
+def deploy(  # one option each
     *,
+    target: Annotated[Cloud, typer.Option(help="The Flink cluster, or Confluent Cloud.")] = "local",
     force: Force = False,
     by: By = None,
     timeout: Timeout = 60,
+    value_format: Annotated[ValueFormat, typer.Option(help="Confluent: the form of values.")] = ValueFormat.JSON,
     file: File = None,
     as_json: AsJson = False,
 ) -> None:
     """Bring the file's filters into the running job: what runs is replaced where it stopped reading, or not at all."""
-    filters_file, settings = chosen(file, write=True, compiles=True)
+    filters_file, settings = chosen(file, write=True, compiles=target == "local")
+    if target == "confluent":
+        filter_confluent.deploy(
+            filters_file, settings, value_format, by=by or person(), force=force, timeout=timeout, as_json=as_json
+        )
+        return
     with told(filters_file.path), _cluster(settings) as submitter:
         done = _deploy(filters_file, settings, submitter, by=by or person(), force=force, timeout=timeout)
     if as_json:
@@ -97,7 +107,7 @@ def rollback(  # one option each
         before = submitter.records.previous(runs.digest) if runs else None
         earlier = find_earlier(filters_file, wanted, before)
         if runs and and_deploy and not force:
-            refuse_unapproved(parse_filters(earlier.document), runs)
+            refuse_unapproved(parse_filters(earlier.document), runs.find)
         saved = filters_file.backup()
         filters_file.restore(earlier.document)
         if not as_json:

@@ -5,12 +5,12 @@ it says `failed`, and what ran runs on (FL-74). Where the job stays the same, no
 topic or print: it is told how. Facts: FL-34 to FL-36, FL-73 to FL-76 of the contract.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from flink_jobs.filters import Filter, FilterError, FilterSet, Status
-from flink_jobs.lifecycle.file import Change, FileError, FilterFile, now
+from flink_jobs.lifecycle.file import Backup, Change, FileError, FilterFile, now
 from flink_jobs.lifecycle.records import Ran
 from flink_jobs.lifecycle.states import approve, begin, deployed, failed, settle, waiting
 from flink_jobs.lifecycle.swap import swap
@@ -23,7 +23,19 @@ MakeTopics = Callable[[Sequence[str]], Sequence[str]]
 """Create those of these topics that are missing; return their names. Raises TopicError when the broker refuses."""
 
 
-class TopicError(RuntimeError):
+StatementIds = Mapping[str, tuple[str, ...]]
+"""What a filter is in the service, by its id: a job, or the names of statements."""
+
+Act = Callable[[FilterSet], StatementIds]
+Note = Callable[[FilterSet], None]
+Known = Callable[[str], Filter | None]
+
+
+class TargetError(RuntimeError):
+    """Say why a service does not take a deployment; others than Flink's own errors derive from it."""
+
+
+class TopicError(TargetError):
     """Say what the broker refuses, or that it does not answer."""
 
 
@@ -90,13 +102,13 @@ def running(submitter: Submitter) -> Running:
     return Running(job, known.digest if known else None, submitter.records.find(known.digest) if known else None)
 
 
-def refuse_unapproved(filters: FilterSet, runs: Running) -> None:
+def refuse_unapproved(filters: FilterSet, known: Known) -> None:
     """Refuse filters that are to run and that nobody has approved as they are (FL-35).
 
     Raises:
         UnapprovedError: There are such.
     """
-    found = {each.id: waiting(each, runs.find(each.id)) for each in filters.filters if _takes_part(each)}
+    found = {each.id: waiting(each, known(each.id)) for each in filters.filters if _takes_part(each)}
     if names := [name for name, targets in found.items() if targets]:
         commands = ", ".join(f"`headwater filters approve {name}`" for name in names)
         raise UnapprovedError(
@@ -136,31 +148,65 @@ def deploy(
     runs = running(submitter)
     before = file.read()
     if not force:
-        refuse_unapproved(before, runs)
+        refuse_unapproved(before, runs.find)
     file.check_writable()
     if _is_live(before, runs, submitter):
         return _nothing_to_do(runs)
-    saved = file.backup()
-    at = now()
-    opened = file.update(lambda one: _opened(settle(one, runs.find(one.id)), by=by, at=at, force=force))
-    try:
+    done: list[tuple[str, Job, tuple[str, ...]]] = []
+
+    def act(opened: FilterSet) -> StatementIds:
         topics = tuple(make_topics(output_topics(opened, settings.topic_suffix)))
         digest = submitter.prepare_set(opened)
-        changed = runs.job is None or runs.digest != digest
         job = swap(submitter, digest, timeout)
-    except (FlinkError, PlanError, SubmissionError, TopicError) as error:
+        done.append((digest, job, topics))
+        return {each.id: (job.id,) for each in opened.filters}
+
+    def note(closed: FilterSet) -> None:
+        submitter.records.note(done[0][0], closed)
+        submitter.records.succeeded(runs.digest, done[0][0])
+
+    saved, newly = conduct(file, before, runs.find, act, note, by=by, force=force)
+    digest, job, topics = done[0]
+    return Deployment(runs.job is None or runs.digest != digest, job.id, digest, newly, topics, saved.name)
+
+
+def conduct(
+    file: FilterFile, before: FilterSet, known: Known, act: Act, note: Note, *, by: str, force: bool
+) -> tuple[Backup, tuple[str, ...]]:
+    """Carry out a deployment around what is done to the service: backup, `deploying`, the deed, `deployed` or `failed`.
+
+    Args:
+        file: The filter file.
+        before: What it holds.
+        known: A filter as it runs.
+        act: The deed.
+        note: What is written down of it, before the file is.
+        by: Who does it, for approvals that are forced.
+        force: Approve what nobody has approved.
+
+    Returns:
+        The backup, and the filters that are `deployed` and were not before.
+
+    Raises:
+        FileError: The file cannot be written.
+        DeploymentError: It failed, and the file says `failed`.
+    """
+    saved, at = file.backup(), now()
+    opened = file.update(lambda one: _opened(settle(one, known(one.id)), by=by, at=at, force=force))
+    try:
+        ids = act(opened)
+    except (FlinkError, PlanError, SubmissionError, TargetError) as error:
         reason = str(error)
         _mark(file, lambda one: failed(one, "flink", at, reason), reason)
         raise DeploymentError(reason) from error
     done = now()
-    closed = tuple(_closed(one, opened, job.id, done) for one in opened.filters)
+    closed = tuple(_closed(one, opened, ids, done) for one in opened.filters)
     # First what is certain: this runs. What the file says of it comes after.
-    submitter.records.note(digest, opened.model_copy(update={"filters": closed}))
-    submitter.records.succeeded(runs.digest, digest)
-    _mark(file, lambda one: _closed(one, opened, job.id, done), f"the new job runs as {job.id}")
+    note(opened.model_copy(update={"filters": closed}))
+    _mark(file, lambda one: _closed(one, opened, ids, done), "the new filters run")
     states = {each.id: each.status for each in before.filters}
-    newly = tuple(each.id for each in closed if each.status is Status.DEPLOYED and states[each.id] != each.status)
-    return Deployment(changed, job.id, digest, newly, topics, saved.name)
+    newly = (each.id for each in closed if each.status is Status.DEPLOYED and states[each.id] != each.status)
+    return saved, tuple(newly)
 
 
 def output_topics(filters: FilterSet, suffix: str) -> list[str]:
@@ -208,11 +254,11 @@ def _opened(one: Filter, *, by: str, at: str, force: bool) -> Filter:
         return one
     if force:
         one = approve(one, one.targets, by, at, forced=True)
-    return begin(one)
+    return begin(one, at)
 
 
-def _closed(one: Filter, opened: FilterSet, job_id: str, at: str) -> Filter:
-    """Return the filter as it is now that the new job runs; one that was edited meanwhile is left to the next time."""
+def _closed(one: Filter, opened: FilterSet, ids: StatementIds, at: str) -> Filter:
+    """Return the filter as it is now that it runs; one that was edited meanwhile is left to the next time."""
     meant = next((each for each in opened.filters if each.id == one.id), None)
     if meant is None or settle(one, meant) != one:
         return one
@@ -220,5 +266,5 @@ def _closed(one: Filter, opened: FilterSet, job_id: str, at: str) -> Filter:
         # The processor without Flink reads this very file: to write it is to deploy it.
         one = deployed(one, "spring", at)
     if meant.runs_on_flink:
-        return deployed(one, "flink", at, (job_id,))
+        return deployed(one, "flink", at, ids.get(one.id, ()))
     return one.model_copy(update={"flink_statement_ids": ()}) if one.flink_statement_ids else one

@@ -129,8 +129,10 @@ def approve(one: Filter, targets: Iterable[Target], by: str, at: str, *, forced:
     return one
 
 
-def begin(one: Filter) -> Filter:
+def begin(one: Filter, at: str) -> Filter:
     """Return the filter as it is while it is being deployed; one that is deployed already stays so.
+
+    An approval that was only a status is written down, so that a failure does not lose it.
 
     Raises:
         MoveError: Not every target is approved, or the state allows no deployment.
@@ -141,6 +143,14 @@ def begin(one: Filter) -> Filter:
         one = move(one, Status.APPROVED)
     if one.status in {Status.DEPLOYING, Status.DEPLOYED, Status.ACTIVE, Status.DEPRECATED}:
         return one
+    if not one.approvals:
+        given = Approval(
+            by=one.approved_by or "the filter file",
+            at=one.approved_at or at,
+            version=one.version,
+            definition=definition(one),
+        )
+        one = _with(one, approvals=dict.fromkeys(one.targets, given))
     return move(one, Status.DEPLOYING)
 
 

@@ -59,7 +59,7 @@ def test_a_filter_goes_the_way_of_the_contract() -> None:
     seen = [one.status]
     for step in (
         lambda each: approve(each, each.targets, "Ada", AT),
-        begin,
+        lambda each: begin(each, AT),
         lambda each: deployed(each, "flink", AT, ("job",)),
         deprecate,
         lambda each: move(each, Status.DELETED),
@@ -97,11 +97,11 @@ def test_approval_is_given_for_each_target_and_the_whole_follows() -> None:
     one = approve(make(targets=["flink", "spring"]), ("spring",), "Ada", AT)
     assert (one.status, unapproved(one), one.approved_by) == (Status.PENDING_APPROVAL, ("flink",), None)
     with pytest.raises(MoveError, match="not approved for flink"):
-        begin(one)
+        begin(one, AT)
     one = approve(one, ("flink",), "Bob", "2026-11-22T10:00:00Z")
     assert (one.status, one.approved_by, one.approvals["spring"].by) == (Status.APPROVED, "Bob", "Ada")
     assert approve(one, one.targets, "Eve", "2026-11-23T10:00:00Z") == one
-    one = deployed(begin(one), "flink", AT, ("job",))
+    one = deployed(begin(one, AT), "flink", AT, ("job",))
     assert one.status is Status.DEPLOYING
     assert deployed(one, "spring", AT).status is Status.DEPLOYED
 
@@ -125,7 +125,7 @@ CHANGES: list[Callable[[Filter], Filter]] = [
 def test_an_edit_clears_approvals_and_raises_the_version(change: Callable[[Filter], Filter], until: str) -> None:
     """Of conditions, topic or targets; found without anybody watching the file (FL-36)."""
     one = approve(make(), ("flink",), "Ada", AT)
-    one = deployed(begin(one), "flink", AT, ("job",)) if until == "deployed" else one
+    one = deployed(begin(one, AT), "flink", AT, ("job",)) if until == "deployed" else one
     after = change(one)
     assert waiting(after, None) == after.targets
     settled = settle(after, None)
@@ -162,7 +162,7 @@ def test_a_filter_from_elsewhere_is_taken_at_its_status_until_it_is_edited() -> 
 
 def test_a_deprecated_filter_gets_no_second_life_by_an_edit() -> None:
     """It stays deprecated and its approval is void (FL-31, FL-36)."""
-    one = deprecate(deployed(begin(approve(make(), ("flink",), "Ada", AT)), "flink", AT))
+    one = deprecate(deployed(begin(approve(make(), ("flink",), "Ada", AT), AT), "flink", AT))
     after = settle(edited(one, "B"), one)
     assert (after.status, waiting(after, one)) == (Status.DEPRECATED, ("flink",))
     with pytest.raises(MoveError, match="is deprecated and cannot become approved"):
@@ -171,16 +171,23 @@ def test_a_deprecated_filter_gets_no_second_life_by_an_edit() -> None:
 
 def test_a_failure_is_written_down_and_the_next_try_needs_no_new_approval() -> None:
     """It goes from failed to approved to deploying (FL-31, FL-74)."""
-    one = failed(begin(approve(make(), ("flink",), "Ada", AT)), "flink", AT, "no slots")
+    one = failed(begin(approve(make(), ("flink",), "Ada", AT), AT), "flink", AT, "no slots")
     assert (one.status, one.deployment_error, one.deployments["flink"].error) == (Status.FAILED, "no slots", "no slots")
-    done = deployed(begin(one), "flink", AT, ("job",))
+    done = deployed(begin(one, AT), "flink", AT, ("job",))
     assert (done.status, done.deployment_error, done.deployments["flink"].error) == (Status.DEPLOYED, None, None)
+
+
+def test_an_approval_that_was_only_a_status_outlives_a_failure() -> None:
+    """A file from elsewhere says `approved` and no more; the next try needs no other approval (FL-74)."""
+    one = failed(begin(make("approved"), AT), "flink", AT, "no slots")
+    assert one.approvals["flink"].by == "the filter file"
+    assert begin(one, AT).status is Status.DEPLOYING
 
 
 def test_a_failure_does_not_touch_what_was_deployed_before() -> None:
     """Another filter's failure is not its own (FL-74)."""
     one = make("deployed")
-    assert failed(begin(one), "flink", AT, "no slots") == one
+    assert failed(begin(one, AT), "flink", AT, "no slots") == one
 
 
 def test_a_disabled_filter_keeps_its_state() -> None:
@@ -193,7 +200,7 @@ ACTIONS: dict[str, Callable[[Filter], Filter]] = {
     "approve": lambda one: approve(one, one.targets, "Ada", AT),
     "approve flink": lambda one: approve(one, ("flink",), "Ada", AT),
     "approve spring": lambda one: approve(one, ("spring",), "Ada", AT),
-    "begin": begin,
+    "begin": lambda one: begin(one, AT),
     "deployed flink": lambda one: deployed(one, "flink", AT, ("job",)),
     "deployed spring": lambda one: deployed(one, "spring", AT),
     "failed": lambda one: failed(one, "flink", AT, "why"),
