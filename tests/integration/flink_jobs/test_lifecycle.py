@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Consumer
 from confluent_kafka.admin import AdminClient
 
 from flink_jobs.settings import FlinkSettings
@@ -211,6 +212,20 @@ def test_the_same_filters_are_not_deployed_again(desk: Desk) -> None:
     assert desk.ask("diff")["different"] is False
 
 
+def _read_and_commit(bootstrap: str, topic: str, group: str) -> None:
+    """Read one record as a group, and commit it."""
+    settings = {"bootstrap.servers": bootstrap, "group.id": group, "auto.offset.reset": "earliest"}
+    reader = Consumer({**settings, "enable.auto.commit": False})
+    try:
+        reader.subscribe([topic])
+        message = reader.poll(60)
+        assert message is not None
+        assert message.error() is None
+        reader.commit(message, asynchronous=False)
+    finally:
+        reader.close()
+
+
 def test_cleanup_removes_what_is_ours_and_nothing_else(desk: Desk, record: Record, wait_for: Wait) -> None:
     """A topic goes if no filter names it and a record says it was ours; unread records are told (FL-77, FL-78)."""
     stage = desk.stage
@@ -220,6 +235,9 @@ def test_cleanup_removes_what_is_ours_and_nothing_else(desk: Desk, record: Recor
     cars, loans, strange = (stage.filtered(f"filtered-{name}") for name in ("cars", "loans", "strange"))
     stage.produce([record("loan", event_type="LoanCreated")])
     wait_for(lambda: "loan" in committed_ids(stage.bootstrap, loans, 6), "a loan is there")
+    _read_and_commit(stage.bootstrap, loans, "loans-consumer-group")
+    stage.produce([record("another", event_type="LoanCreated")])
+    wait_for(lambda: "another" in committed_ids(stage.bootstrap, loans, 6), "another loan is there")
     desk.write(desk.filter("cars"))
     listed = {each["name"]: each for each in desk.ask("cleanup", "--dry-run")["found"] if each["kind"] == "topic"}
     # The job still writes to it.
@@ -233,8 +251,10 @@ def test_cleanup_removes_what_is_ours_and_nothing_else(desk: Desk, record: Recor
     assert listed[strange]["ours"] is False
     assert "1 RECORDS THAT NOBODY HAS READ" in desk.run("cleanup", "--dry-run").stdout
     removed = desk.ask("cleanup", "--yes")["removed"]
-    assert ("topic", loans) in [(each["kind"], each["name"]) for each in removed]
+    assert {("topic", loans), ("group", "loans-consumer-group")} <= {(each["kind"], each["name"]) for each in removed}
     admin = AdminClient({"bootstrap.servers": stage.bootstrap})
     wait_for(lambda: loans not in admin.list_topics(timeout=10).topics, "the topic is gone")
+    groups = {each.group_id for each in admin.list_consumer_groups().result(30).valid}
+    assert "loans-consumer-group" not in groups
     assert {cars, strange, stage.raw} <= set(admin.list_topics(timeout=10).topics)
     assert stage.whole() is not None
