@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -221,6 +221,10 @@ def reachable(start: Status) -> set[Status]:
     return found
 
 
+VALID = Draft202012Validator(schemas.filter_file_schema())
+
+
+@settings(deadline=None)
 @given(
     start=st.sampled_from([None, *Status]),
     targets=st.sampled_from([["flink"], ["spring"], ["flink", "spring"]]),
@@ -247,5 +251,5 @@ def test_no_series_of_commands_reaches_an_illegal_state(
         if one.status is Status.DEPLOYED and before.status is not Status.DEPLOYED:
             assert all(one.deployments[each].error is None for each in one.targets)
         document = to_file_form(FilterSet(version=1, filters=(one,)))
-        Draft202012Validator(schemas.filter_file_schema()).validate(document)
+        VALID.validate(document)
         assert parse_filters(json.loads(json.dumps(document))).filters == (one,)
