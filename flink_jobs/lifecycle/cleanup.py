@@ -12,6 +12,7 @@ from typing import Any
 
 from flink_jobs.filters import Filter, FilterSet
 from flink_jobs.lifecycle.deployment import Running
+from flink_jobs.lifecycle.records import Ran
 from flink_jobs.lifecycle.topics import Broker
 from flink_jobs.settings import FlinkSettings
 from flink_jobs.submission import Submitter
@@ -72,13 +73,19 @@ def leftovers(
         raise CleanupError(
             f"which filters job {runs.job.id} runs is not recorded; run `headwater filters deploy` first"
         )
-    named = [*filters.filters, *(runs.ran.filters.filters if runs.ran else ())]
+    # A job that is missing for the moment comes back, and writes to its topics again.
+    coming = submitter.records.find(submitter.plans.current)
+    named = [one for each in (filters, runs.ran, coming) if each is not None for one in _filters(each)]
     known = [one for ran in submitter.records.every() for one in ran.filters.filters]
     return [
         *_topics(named, known, settings, broker),
         *_groups(named, known, settings, broker),
         *_plans(settings, submitter, runs),
     ]
+
+
+def _filters(each: FilterSet | Ran) -> tuple[Filter, ...]:
+    return each.filters if isinstance(each, FilterSet) else each.filters.filters
 
 
 def remove(found: Iterable[Leftover], settings: FlinkSettings, broker: Broker) -> list[Leftover]:
