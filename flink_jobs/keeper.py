@@ -72,9 +72,9 @@ class Keeper:
             self._tell("last_checkpoint_failed", str(error))
 
     def choose(self, stop: Event) -> None:
-        """Decide what to submit when no job is there: the filters as they are now, or else the last good plan."""
+        """Decide what to submit when no job is there: what was deployed last, at the first start the filter file."""
         try:
-            self._wanted = self._submitter.prepare(stop)
+            self._wanted = self._submitter.prepare_deployed(stop)
         except (FilterError, PlanError) as error:
             if self._submitter.plans.current is None:
                 raise

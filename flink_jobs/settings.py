@@ -11,39 +11,62 @@ import schemas
 from flink_jobs.sql import Places
 
 
-class FlinkSettings(BaseSettings):
-    """Read the environment of the Flink stage; each field is the variable of the same name in capitals.
+class SqlSettings(BaseSettings):
+    """Read what the SQL of the filters is made from; each field is the variable of the same name in capitals.
+
+    Attributes:
+        kafka_bootstrap_servers: The broker, as the cluster reaches it; empty where no statement names one.
+        filters_file: The filter definitions.
+        flink_consumer_group: The group whose offsets are committed at each checkpoint.
+
+    Raises:
+        pydantic.ValidationError: A variable is unreadable; the message names it.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    kafka_bootstrap_servers: str = ""
+    filters_file: Path = Field(default_factory=schemas.filters_path)
+    flink_consumer_group: str = "headwater-filters"
+    cdc_topic: str = "raw-event-headers"
+    dead_letter_topic: str = "dlq-raw-event-headers"
+    topic_suffix: str = "-flink"
+    log_level: str = "info"
+
+    @property
+    def places(self) -> Places:
+        """Return the broker, topics and group for the SQL."""
+        return Places(
+            bootstrap_servers=self.kafka_bootstrap_servers,
+            raw_topic=self.cdc_topic,
+            dead_letter_topic=self.dead_letter_topic,
+            group=self.flink_consumer_group,
+            suffix=self.topic_suffix,
+        )
+
+
+class FlinkSettings(SqlSettings):
+    """Read the environment of the Flink stage.
 
     Attributes:
         flink_rest_url: The REST interface of the session cluster.
-        kafka_bootstrap_servers: The broker, as the cluster reaches it.
-        filters_file: The filter definitions.
         flink_checkpoint_dir: The folder the cluster writes checkpoints to, which this process can read.
         flink_plan_dir: Where compiled plans and the list of submitted jobs are kept; beside the checkpoints by default.
         flink_connector_jars: Archives of the Kafka SQL connector, or folders of such, joined by the system's path
             separator.
-        flink_consumer_group: The group whose offsets are committed at each checkpoint.
 
     Raises:
         pydantic.ValidationError: A variable is missing or unreadable; the message names it.
     """
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
-
     flink_rest_url: str = "http://127.0.0.1:8082"
     kafka_bootstrap_servers: str
-    filters_file: Path = Field(default_factory=schemas.filters_path)
     flink_checkpoint_dir: Path
     flink_plan_dir: Path = Path()
     flink_connector_jars: Annotated[tuple[Path, ...], NoDecode] = ()
     flink_job_name: str = "headwater-filters"
-    flink_consumer_group: str = "headwater-filters"
     flink_parallelism: PositiveInt = 2
     flink_checkpoint_interval_seconds: Annotated[float, Field(gt=0)] = 10
-    cdc_topic: str = "raw-event-headers"
-    dead_letter_topic: str = "dlq-raw-event-headers"
-    topic_suffix: str = "-flink"
-    log_level: str = "info"
 
     @field_validator("flink_connector_jars", mode="before")
     @classmethod
@@ -75,12 +98,6 @@ class FlinkSettings(BaseSettings):
         return self
 
     @property
-    def places(self) -> Places:
-        """Return the broker, topics and group for the SQL."""
-        return Places(
-            bootstrap_servers=self.kafka_bootstrap_servers,
-            raw_topic=self.cdc_topic,
-            dead_letter_topic=self.dead_letter_topic,
-            group=self.flink_consumer_group,
-            suffix=self.topic_suffix,
-        )
+    def lifecycle_dir(self) -> Path:
+        """Return where the filters that ran, and backups of the filter file, are kept: beside the plans."""
+        return self.flink_plan_dir.parent / "filters"

@@ -20,7 +20,8 @@ from threading import Event
 import structlog
 
 from flink_jobs.checkpoints import LEDGER_FILE, End, Ledger, Submission, complete_checkpoints
-from flink_jobs.filters import load_filters
+from flink_jobs.filters import FilterSet, load_filters
+from flink_jobs.lifecycle.records import Records
 from flink_jobs.plan import Blueprint, Plan, PlanError, PlanStore, blueprint
 from flink_jobs.rest import FlinkError, FlinkRest, FlinkUnreachableError, Job
 from flink_jobs.settings import FlinkSettings
@@ -73,6 +74,7 @@ class Submitter:
         self._rest = rest
         self.plans = PlanStore(settings.flink_plan_dir)
         self.ledger = Ledger(settings.flink_plan_dir / LEDGER_FILE)
+        self.records = Records(settings.lifecycle_dir / "ran")
 
     def prepare(self, stop: Event | None = None) -> str:
         """Return the digest of the plan of the current filters, compiled now unless it is kept already.
@@ -82,7 +84,28 @@ class Submitter:
             PlanError: It cannot be compiled.
             StoppedError: `stop` was set meanwhile.
         """
-        filters = load_filters(self._settings.filters_file)
+        return self.prepare_set(load_filters(self._settings.filters_file), stop)
+
+    def prepare_deployed(self, stop: Event | None = None) -> str:
+        """Return the digest of the plan of what was deployed last, compiled anew where settings or versions changed.
+
+        Before the first submission that is the filter file as it is.
+
+        Raises:
+            FilterError: There was no submission yet, and the filter file is wrong.
+            PlanError: It cannot be compiled.
+            StoppedError: `stop` was set meanwhile.
+        """
+        ran = self.records.find(self.plans.current)
+        return self.prepare(stop) if ran is None else self.prepare_set(ran.filters, stop)
+
+    def prepare_set(self, filters: FilterSet, stop: Event | None = None) -> str:
+        """Return the digest of the plan of these filters, compiled now unless it is kept already.
+
+        Raises:
+            PlanError: It cannot be compiled.
+            StoppedError: `stop` was set meanwhile.
+        """
         wanted = blueprint(self._settings, statements(filters, self._settings.places))
         if wanted.digest not in self.plans:
             begun = time.monotonic()
@@ -90,6 +113,7 @@ class Submitter:
                 if wanted.digest not in self.plans:
                     compile_blueprint(wanted, self._settings.flink_plan_dir, stop or Event())
             _log.info("plan_compiled", digest=wanted.digest, seconds=round(time.monotonic() - begun, 2))
+        self.records.note(wanted.digest, filters)
         return wanted.digest
 
     def look(self) -> Sight:

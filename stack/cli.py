@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from cdc.simulation.idle import run_variants
-from stack import bench_commands, cdc_commands, compose, engines, sending, sim
+from stack import bench_commands, cdc_commands, compose, engines, filter_commands, sending, sim
 from stack import status as status_report
 from stack.demo import run_demo
 from stack.errors import StackError
@@ -38,6 +38,7 @@ app = typer.Typer(
 )
 app.add_typer(bench_commands.app, name="bench")
 app.add_typer(cdc_commands.app, name="cdc")
+app.add_typer(filter_commands.app, name="filters")
 
 
 @app.command()

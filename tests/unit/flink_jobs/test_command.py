@@ -43,6 +43,16 @@ def test_another_dialect_is_printed_as_well() -> None:
     assert "-- 7 of 7: insert-all-filters\nEXECUTE STATEMENT SET" in confluent
 
 
+def test_a_script_that_names_no_broker_needs_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Confluent's tables are topics; where a broker is named, its variable is asked for (FL-50, FL-56)."""
+    monkeypatch.delenv("KAFKA_BOOTSTRAP_SERVERS")
+    monkeypatch.delenv("FLINK_CHECKPOINT_DIR")
+    assert CliRunner().invoke(app, ["sql", "--dialect", "confluent"]).exit_code == 0
+    refused = CliRunner().invoke(app, ["sql", "--dialect", "msk"])
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "set KAFKA_BOOTSTRAP_SERVERS" in refused.stderr
+
+
 def test_a_chosen_suffix_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who sets `TOPIC_SUFFIX` gets it in every dialect."""
     monkeypatch.setenv("TOPIC_SUFFIX", "-mine")

@@ -291,6 +291,43 @@ def test_an_edited_file_does_not_deploy_itself(
     assert [entry.digest for entry in submitter.ledger.submissions()] == [ran, ran]
 
 
+def test_a_restart_brings_back_what_was_deployed_and_never_an_edit(
+    settings: FlinkSettings, cluster: Cluster, submitter: Submitter, keeper: Keeper
+) -> None:
+    """Whatever the file says now, wrong or right; only a first start reads it (FL-35)."""
+    keeper.look()
+    ran = submitter.plans.current
+    document = {"version": 2, "filters": [_filter("added")]}
+    settings.filters_file.write_text(json.dumps(document))
+    other = compiled(submitter, settings)
+    cluster.die()
+    again = Keeper(settings, cluster, submitter)  # type: ignore[arg-type]
+    again.choose(Event())
+    again.look()
+    assert [entry.digest for entry in submitter.ledger.submissions()] == [ran, ran]
+    assert ran != other
+
+
+def test_what_was_deployed_is_compiled_anew_where_settings_have_changed(
+    settings: FlinkSettings, cluster: Cluster, submitter: Submitter, keeper: Keeper
+) -> None:
+    """The same filters under another broker are another plan, made from the record and not from the file."""
+    settings.filters_file.write_text(json.dumps({"version": 1, "filters": [_filter("deployed")]}))
+    compiled(submitter, settings)
+    submitter.replace(submitter.prepare())
+    moved = settings.model_copy(update={"kafka_bootstrap_servers": "broker:2"})
+    there = Submitter(moved, cluster)  # type: ignore[arg-type]
+    expected = compiled(there, moved)
+    settings.filters_file.write_text(json.dumps({"version": 1, "filters": [_filter("edited")]}))
+    assert there.prepare_deployed() == expected
+
+
+def _filter(name: str) -> dict[str, object]:
+    condition = {"field": "event_type", "operator": "equals", "value": name}
+    names = {"id": name, "name": name, "consumerId": name, "outputTopic": name}
+    return {**names, "enabled": True, "conditions": [condition]}
+
+
 def test_other_filters_take_the_place_of_the_job_after_a_last_checkpoint(
     keeper: Keeper, cluster: Cluster, submitter: Submitter, checkpoint: Callable[..., str]
 ) -> None:
