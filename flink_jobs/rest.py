@@ -158,6 +158,46 @@ class FlinkRest:
             time.sleep(_POLL_SECONDS)
         return False
 
+    def stop(self, job_id: str, folder: str) -> str:
+        """Ask a job to end after a savepoint below a folder (URI); return the request's id for `savepoint_made`.
+
+        It ends only when the savepoint is complete and its effects are done, and reads nothing behind it.
+        """
+        return str(self._call("POST", f"/jobs/{job_id}/stop", json={"targetDirectory": folder})["request-id"])
+
+    def trigger_savepoint(self, job_id: str, folder: str | None) -> str:
+        """Ask for a savepoint of a job that goes on, below a folder (URI) or where the cluster keeps its own."""
+        body = {} if folder is None else {"target-directory": folder}
+        return str(self._call("POST", f"/jobs/{job_id}/savepoints", json=body)["request-id"])
+
+    def savepoint_made(self, job_id: str, request_id: str) -> str | None:
+        """Return where the savepoint of a request is, None while it is being made.
+
+        Raises:
+            FlinkError: It came to nothing; the message has Flink's root cause.
+        """
+        answer = self._get(f"/jobs/{job_id}/savepoints/{request_id}")
+        if answer["status"]["id"] != "COMPLETED":
+            return None
+        found = answer.get("operation") or {}
+        if "location" not in found:
+            trace = str((found.get("failure-cause") or {}).get("stack-trace", ""))
+            raise FlinkError(f"no savepoint of job {job_id}: {_root_cause(trace) or 'Flink gives no reason'}")
+        return str(found["location"])
+
+    def wait_for_savepoint(self, job_id: str, request_id: str, seconds: float) -> str:
+        """Wait for the savepoint of a request and return where it is.
+
+        Raises:
+            FlinkError: It came to nothing, or not within that time.
+        """
+        deadline = time.monotonic() + seconds
+        while (found := self.savepoint_made(job_id, request_id)) is None:
+            if time.monotonic() >= deadline:
+                raise FlinkError(f"no savepoint of job {job_id} within {seconds:g} s; see the Flink web page")
+            time.sleep(_POLL_SECONDS)
+        return found
+
     def newest_checkpoint(self, job_id: str) -> CompletedCheckpoint | None:
         """Return the newest completed checkpoint of a job, None also for a job that is not known any more."""
         try:

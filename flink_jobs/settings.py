@@ -19,6 +19,7 @@ class FlinkSettings(BaseSettings):
         kafka_bootstrap_servers: The broker, as the cluster reaches it.
         filters_file: The filter definitions.
         flink_checkpoint_dir: The folder the cluster writes checkpoints to, which this process can read.
+        flink_savepoint_dir: Where the cluster writes savepoints; beside the checkpoints by default.
         flink_plan_dir: Where compiled plans and the list of submitted jobs are kept; beside the checkpoints by default.
         flink_connector_jars: Archives of the Kafka SQL connector, or folders of such, joined by the system's path
             separator.
@@ -34,6 +35,7 @@ class FlinkSettings(BaseSettings):
     kafka_bootstrap_servers: str
     filters_file: Path = Field(default_factory=schemas.filters_path)
     flink_checkpoint_dir: Path
+    flink_savepoint_dir: Path = Path()
     flink_plan_dir: Path = Path()
     flink_connector_jars: Annotated[tuple[Path, ...], NoDecode] = ()
     flink_job_name: str = "headwater-filters"
@@ -62,10 +64,12 @@ class FlinkSettings(BaseSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _default_plan_dir(cls, values: object) -> object:
-        if isinstance(values, dict) and values.get("flink_checkpoint_dir") and not values.get("flink_plan_dir"):
-            return {**values, "flink_plan_dir": Path(values["flink_checkpoint_dir"]).parent / "plans"}
-        return values
+    def _beside_the_checkpoints(cls, values: object) -> object:
+        if not isinstance(values, dict) or not values.get("flink_checkpoint_dir"):
+            return values
+        beside = Path(values["flink_checkpoint_dir"]).parent
+        places = {"flink_plan_dir": beside / "plans", "flink_savepoint_dir": beside / "savepoints"}
+        return places | {name: value for name, value in values.items() if value or name not in places}
 
     @model_validator(mode="after")
     def _absolute(self) -> Self:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from flink_jobs.checkpoints import LEDGER_FILE, Ledger
+from flink_jobs.ledger import LEDGER_FILE, Ledger
 from flink_jobs.rest import FlinkRest
 from flink_jobs.settings import FlinkSettings
 
