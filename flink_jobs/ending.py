@@ -61,6 +61,15 @@ class Ending:
         self._cancel_and_wait(job.id)
         return None
 
+    def suspend(self, job: Job, seconds: float) -> str:
+        """End a job after a savepoint, to go on from there later; return the savepoint.
+
+        Raises:
+            FlinkError: There is none within that time, and the job goes on.
+        """
+        self._ledger.add(Stop(job.id, goes_on=True))
+        return self._stop(job, seconds)
+
     def stop(self, job: Job) -> str:
         """End a job after a savepoint, and let it stay ended; return the savepoint.
 
@@ -85,10 +94,10 @@ class Ending:
         self._ledger.add(Stop(job_id, goes_on=goes_on))
         self._cancel_and_wait(job_id)
 
-    def _stop(self, job: Job) -> str:
+    def _stop(self, job: Job, seconds: float = _SAVEPOINT_SECONDS) -> str:
         self._wait_until_whole(job)
         request = self._rest.stop(job.id, location(self._folder / job.id))
-        savepoint = self._rest.wait_for_savepoint(job.id, request, _SAVEPOINT_SECONDS)
+        savepoint = self._rest.wait_for_savepoint(job.id, request, seconds)
         self._wait_until_ended(job.id)
         _log.info("job_stopped", job=job.id, savepoint=savepoint)
         return savepoint

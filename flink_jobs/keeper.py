@@ -16,7 +16,7 @@ from flink_jobs.filters import FilterError
 from flink_jobs.plan import PlanError
 from flink_jobs.rest import FlinkError, FlinkRest, FlinkUnreachableError, Job
 from flink_jobs.settings import FlinkSettings
-from flink_jobs.submission import BusyError, Submitter
+from flink_jobs.submission import BusyError, Submitter, UncommittedError
 
 _log = structlog.get_logger()
 
@@ -63,13 +63,21 @@ class Keeper:
     def leave(self) -> None:
         """Take a last checkpoint, so that the next start repeats nothing that was read before.
 
-        Best effort: without it, the newest periodic one serves, and what came after it is read again.
+        A job that writes in transactions is suspended with a savepoint instead, after which none of them is open: the
+        broker gives up those that a cluster leaves behind for long, and their records with them. Best effort: without
+        it, the newest periodic checkpoint serves, and what came after it is read again.
         """
         try:
             job = self._submitter.look().alive
-            if job is not None and job.runs_whole and self._rest.take_checkpoint(job.id, _CHECKPOINT_SECONDS):
+            known = self._submitter.ledger.find(job.id) if job is not None else None
+            if job is not None and job.runs_whole and known is not None and known.transactional:
+                with self._submitter.alone(wait=False):
+                    self._submitter.ending.suspend(job, _CHECKPOINT_SECONDS)
+            elif job is not None and job.runs_whole and self._rest.take_checkpoint(job.id, _CHECKPOINT_SECONDS):
                 self._tell("last_checkpoint_taken", "", job=job.id)
-        except FlinkError as error:
+        except BusyError:
+            self._tell("submitter_at_work", "")
+        except (FlinkError, SubmissionError) as error:
             self._tell("last_checkpoint_failed", str(error))
 
     def choose(self, stop: Event) -> None:
@@ -126,6 +134,9 @@ class Keeper:
             self._submitter.submit_if_missing(digest, self._unusable)
         except FlinkUnreachableError:
             raise
+        except UncommittedError as error:
+            _log.error("plan_refused", reason=str(error), instead="the last good plan")
+            self._wanted = None
         except (FlinkError, PlanError, SubmissionError) as error:
             self._pause()
             _log.error("submission_failed", reason=str(error), again_in=round(self._not_before - time.monotonic(), 1))

@@ -23,12 +23,14 @@ class Submission:
         digest: The plan.
         checkpoint: The checkpoint or savepoint it was to start from, as a URI, or None.
         incarnation: The life of the JobManager it was given to.
+        transactional: Whether it writes in transactions.
     """
 
     job_id: str
     digest: str
     checkpoint: str | None
     incarnation: str
+    transactional: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,14 @@ class CompletedCheckpoint:
     triggered_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Checkpoints:
+    """Tell of the checkpoints of a job: the newest completed one, and how many failed since, of the last ten."""
+
+    newest: CompletedCheckpoint | None
+    failed: int
+
+
 class FlinkRest:
     """Talk to one cluster; close it after use."""
 
@@ -200,11 +208,24 @@ class FlinkRest:
 
     def newest_checkpoint(self, job_id: str) -> CompletedCheckpoint | None:
         """Return the newest completed checkpoint of a job, None also for a job that is not known any more."""
+        return self.checkpoints(job_id).newest
+
+    def checkpoints(self, job_id: str) -> Checkpoints:
+        """Return how a job does with its checkpoints; nothing of one that is not known any more."""
         try:
-            found = (self._get(f"/jobs/{job_id}/checkpoints").get("latest") or {}).get("completed")
+            answer = self._get(f"/jobs/{job_id}/checkpoints")
         except FlinkUnknownJobError:
-            return None
-        return CompletedCheckpoint(found["id"], found["external_path"], found["trigger_timestamp"]) if found else None
+            return Checkpoints(None, 0)
+        found = (answer.get("latest") or {}).get("completed")
+        newest = CompletedCheckpoint(found["id"], found["external_path"], found["trigger_timestamp"]) if found else None
+        last = newest.number if newest else 0
+        failed = [each for each in answer.get("history", ()) if each["status"] == "FAILED" and each["id"] > last]
+        return Checkpoints(newest, len(failed))
+
+    def restarts(self, job_id: str) -> int:
+        """Return how often a job was started again after a failure, since it was submitted."""
+        found = self._get(f"/jobs/{job_id}/metrics", params={"get": "numRestarts"})
+        return int(found[0]["value"]) if found else 0
 
     def failure(self, job_id: str) -> str | None:
         """Return the cause of the newest failure of a job: the last «Caused by» of its trace."""

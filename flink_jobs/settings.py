@@ -8,6 +8,7 @@ from pydantic import Field, PositiveInt, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 import schemas
+from flink_jobs.delivery import Delivery, Guarantee
 from flink_jobs.sql import Places
 
 
@@ -23,6 +24,10 @@ class FlinkSettings(BaseSettings):
         flink_plan_dir: Where compiled plans and the list of submitted jobs are kept; beside the checkpoints by default.
         flink_connector_jars: Archives of the Kafka SQL connector, or folders of such, joined by the system's path
             separator.
+        flink_delivery: `at-least-once` or `exactly-once`.
+        flink_transaction_timeout_seconds: When the broker gives a transaction of the job up; at most the broker's own
+            `transaction.max.timeout.ms`.
+        flink_checkpoint_interval_seconds: By default 10, and with `exactly-once` 1: a record is seen when it is over.
         flink_consumer_group: The group whose offsets are committed at each checkpoint.
 
     Raises:
@@ -41,6 +46,8 @@ class FlinkSettings(BaseSettings):
     flink_job_name: str = "headwater-filters"
     flink_consumer_group: str = "headwater-filters"
     flink_parallelism: PositiveInt = 2
+    flink_delivery: Guarantee = Guarantee.AT_LEAST_ONCE
+    flink_transaction_timeout_seconds: PositiveInt = 900
     flink_checkpoint_interval_seconds: Annotated[float, Field(gt=0)] = 10
     cdc_topic: str = "raw-event-headers"
     dead_letter_topic: str = "dlq-raw-event-headers"
@@ -68,13 +75,23 @@ class FlinkSettings(BaseSettings):
         if not isinstance(values, dict) or not values.get("flink_checkpoint_dir"):
             return values
         beside = Path(values["flink_checkpoint_dir"]).parent
-        places = {"flink_plan_dir": beside / "plans", "flink_savepoint_dir": beside / "savepoints"}
+        places: dict[str, object] = {"flink_plan_dir": beside / "plans", "flink_savepoint_dir": beside / "savepoints"}
         return places | {name: value for name, value in values.items() if value or name not in places}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _seen_soon(cls, values: object) -> object:
+        if not isinstance(values, dict) or values.get("flink_delivery") != Guarantee.EXACTLY_ONCE:
+            return values
+        return {"flink_checkpoint_interval_seconds": 1} | values
 
     @model_validator(mode="after")
     def _absolute(self) -> Self:
         if not self.flink_checkpoint_dir.is_absolute():
             message = "FLINK_CHECKPOINT_DIR must be absolute: the cluster has another working directory"
+            raise ValueError(message)
+        if self.flink_checkpoint_interval_seconds >= self.flink_transaction_timeout_seconds:
+            message = "FLINK_TRANSACTION_TIMEOUT_SECONDS must be longer than FLINK_CHECKPOINT_INTERVAL_SECONDS"
             raise ValueError(message)
         return self
 
@@ -87,4 +104,5 @@ class FlinkSettings(BaseSettings):
             dead_letter_topic=self.dead_letter_topic,
             group=self.flink_consumer_group,
             suffix=self.topic_suffix,
+            delivery=Delivery(self.flink_delivery, self.flink_job_name, self.flink_transaction_timeout_seconds),
         )

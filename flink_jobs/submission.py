@@ -37,6 +37,10 @@ class BusyError(Exception):
     """Say that another submitter of this folder is at work."""
 
 
+class UncommittedError(SubmissionError):
+    """Say that a start point may hold transactions that only a job which writes in transactions can commit."""
+
+
 class Submitter:
     """Bring the job of these settings into one cluster.
 
@@ -88,6 +92,7 @@ class Submitter:
 
         Raises:
             BusyError: Another submitter is at work; it will leave a job behind.
+            UncommittedError: The start point needs a plan that writes in transactions.
             PlanError: The plan is not there or cannot be used.
             FlinkError: The cluster refuses it or does not answer.
         """
@@ -95,9 +100,10 @@ class Submitter:
             sight = self.look()
             if sight.alive is not None:
                 return sight.alive
-            plan = self.plans.load(digest)
+            plan, start = self.plans.load(digest), self._start(without)
+            self._check_committed(plan, start)
             self.plans.make_current(digest)
-            return self._submit(plan, sight, self._start(without))
+            return self._submit(plan, sight, start)
 
     def replace(self, digest: str) -> Job:
         """Bring this plan into the cluster, in the place of one made from other filters; return the job.
@@ -254,14 +260,29 @@ class Submitter:
         return next((uri for uri in self.folders.to_start_from(self.ledger) if uri not in without), None)
 
     def _submit(self, plan: Plan, sight: Sight, start: str | None) -> Job:
+        self._check_committed(plan, start)
         seed = f"{plan.name}\n{sight.incarnation}\n{sight.ended}"
         job_id = hashlib.md5(seed.encode(), usedforsecurity=False).hexdigest()
         body = plan.render(job_id, start)
         jars = self._jars(plan)
-        self.ledger.add(Submission(job_id, plan.digest, start, sight.incarnation))
+        self.ledger.add(Submission(job_id, plan.digest, start, sight.incarnation, plan.transactional))
         self._rest.submit(body, jars)
         _log.info("job_submitted", job=job_id, plan=plan.digest, checkpoint=start)
         return Job(job_id, plan.name, "INITIALIZING", 0, 0)
+
+    def _check_committed(self, plan: Plan, start: str | None) -> None:
+        """Refuse to leave transactions behind: those of a checkpoint are committed after it, of a stop before its end.
+
+        A job that does not write in transactions drops them without a word, and their records are lost.
+        """
+        points = self.folders.of(self.ledger.job_ids())
+        point = next((each for each in points if each.uri == start and each.number is not None), None)
+        made_by = self.ledger.find(point.job_id) if point else None
+        if made_by is not None and made_by.transactional and not plan.transactional:
+            raise UncommittedError(
+                "the last checkpoint may hold records that only exactly-once can commit; start the job once more with"
+                " FLINK_DELIVERY=exactly-once, and change it while it runs"
+            )
 
     def _jars(self, plan: Plan) -> dict[str, bytes]:
         """Return what goes along: the functions, and the connector unless the cluster has it."""

@@ -15,6 +15,9 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 CdcEngine = Literal["native", "debezium"]
 """Which engine carries the changes: our own, or Debezium on Kafka Connect."""
 
+Delivery = Literal["at-least-once", "exactly-once"]
+"""How often a record comes out of the Flink job when something fails on the way."""
+
 HOST = "127.0.0.1"
 """The stack listens on the loopback interface only."""
 
@@ -37,7 +40,8 @@ class StackSettings(BaseSettings):
     cdc_port: Port = 8083
     connect_port: Port = 8085
     cdc: CdcEngine = "native"
-    checkpoint_interval_seconds: PositiveInt = 10
+    delivery: Delivery = "at-least-once"
+    checkpoint_interval_seconds: PositiveInt | None = None
 
     @property
     def ports(self) -> dict[str, int]:

@@ -165,17 +165,17 @@ def submitter(settings: FlinkSettings, cluster: Cluster) -> Submitter:
     return made
 
 
-def save(submitter: Submitter, digest: str) -> str:
+def save(submitter: Submitter, digest: str, *, transactional: bool = False) -> str:
     """Put a plan where the compiler would, and return its digest."""
     stand_in = bytes.fromhex(STAND_IN_JOB_ID)
-    submitter.plans.save(Plan(digest, "headwater-filters", stand_in, stand_in + STRING, b"jar"))
+    submitter.plans.save(Plan(digest, "headwater-filters", stand_in, stand_in + STRING, b"jar", transactional))
     return digest
 
 
 @pytest.fixture
-def compiled(submitter: Submitter) -> Callable[[str], str]:
+def compiled(submitter: Submitter) -> Callable[..., str]:
     """Put a plan of this digest where the compiler would."""
-    return lambda digest: save(submitter, digest)
+    return lambda digest, **facts: save(submitter, digest, **facts)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from flink_jobs.rest import CompletedCheckpoint, FlinkError, FlinkUnreachableErr
 from flink_jobs.settings import FlinkSettings
 from flink_jobs.submission import BusyError, Submitter
 
-Compiled = Callable[[str], str]
+Compiled = Callable[..., str]
 
 
 @pytest.fixture(autouse=True)
@@ -311,6 +311,48 @@ def test_a_cluster_that_dies_in_a_deploy_gets_the_old_plan_back(
     assert running is not None
     assert submitter.ledger.find(running.id).digest == "first"  # type: ignore[union-attr]
     assert first
+
+
+def test_transactions_are_not_left_behind(
+    cluster: Any, submitter: Submitter, compiled: Compiled, checkpoint: Callable[..., str]
+) -> None:
+    """A job without transactions cannot commit those of a checkpoint: refused, and the old job runs on (FL-47)."""
+    once = submitter.deploy(compiled("once", transactional=True), 5).id
+    newest = checkpoint(once, 99)
+    cluster.refuses_savepoints = True
+    with pytest.raises(SubmissionError, match=r"FLINK_DELIVERY=exactly-once.*runs on"):
+        submitter.deploy(compiled("plain"), 5)
+    assert cluster.started_from() == [None, newest]
+    cluster.refuses_savepoints = False
+    submitter.deploy("plain", 5)
+    assert submitter.plans.current == "plain"
+
+
+def test_a_keeper_that_is_to_leave_transactions_behind_takes_the_last_good_plan(
+    settings: FlinkSettings, cluster: Any, submitter: Submitter, compiled: Compiled, checkpoint: Callable[..., str]
+) -> None:
+    """It was told of the other mode after a crash: what is open is committed first (FL-47)."""
+    once = submitter.deploy(compiled("once", transactional=True), 5).id
+    newest = checkpoint(once, 99)
+    cluster.die()
+    keeper = Keeper(settings, cluster, submitter)  # type: ignore[arg-type]
+    keeper.choose(Event())
+    for _ in range(2):
+        keeper.look()
+    assert [entry.digest for entry in submitter.ledger.submissions()] == ["once", "once"]
+    assert cluster.started_from() == [None, newest]
+
+
+def test_a_keeper_that_leaves_suspends_a_job_with_transactions(
+    settings: FlinkSettings, cluster: Any, submitter: Submitter, compiled: Compiled
+) -> None:
+    """None of them is open when the cluster stops, and the next keeper goes on in the same life of the cluster."""
+    once = submitter.deploy(compiled("once", transactional=True), 5).id
+    Keeper(settings, cluster, submitter).leave()  # type: ignore[arg-type]
+    assert cluster.known[once].state == "FINISHED"
+    again = Keeper(settings, cluster, submitter)  # type: ignore[arg-type]
+    again.look()
+    assert cluster.started_from() == [None, savepoint_of(settings, once)]
 
 
 def test_a_job_that_does_not_run_is_told_with_its_cause(submitter: Submitter, cluster: Any) -> None:

@@ -6,7 +6,14 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from flink_jobs.rest import FlinkError, FlinkRest, FlinkUnknownJobError, FlinkUnreachableError
+from flink_jobs.rest import (
+    Checkpoints,
+    CompletedCheckpoint,
+    FlinkError,
+    FlinkRest,
+    FlinkUnknownJobError,
+    FlinkUnreachableError,
+)
 
 TRACE = """<Exception on server side:
 java.util.concurrent.CompletionException: org.apache.flink.runtime.client.JobSubmissionException: Failed to submit job.
@@ -132,3 +139,19 @@ def test_a_stop_gives_the_place_of_its_savepoint_or_the_reason_why_there_is_none
     assert asked[0] == ("POST /jobs/a/stop", b'{"targetDirectory":"file:///s/a"}')
     assert asked[1][0] == "GET /jobs/a/savepoints/r"
     assert ("POST /jobs/a/savepoints", b"{}") in asked
+
+
+def test_only_checkpoints_that_failed_since_the_newest_are_counted() -> None:
+    """Those of the start, before every task ran, are over once one is complete."""
+    history = [
+        {"id": 5, "status": "FAILED"},
+        {"id": 4, "status": "IN_PROGRESS"},
+        {"id": 3, "status": "COMPLETED"},
+        {"id": 1, "status": "FAILED"},
+    ]
+    completed = {"id": 3, "external_path": "file:/c/chk-3", "trigger_timestamp": 7}
+    body = {"latest": {"completed": completed}, "history": history}
+    with answering(lambda _: httpx.Response(200, json=body)) as rest:
+        assert rest.checkpoints("a") == Checkpoints(CompletedCheckpoint(3, "file:/c/chk-3", 7), 1)
+    with answering(lambda _: httpx.Response(200, json={"latest": {}, "history": history[-1:]})) as rest:
+        assert rest.checkpoints("a") == Checkpoints(None, 1)
