@@ -15,14 +15,16 @@ import structlog
 import typer
 from pydantic import ValidationError
 
+from flink_jobs.compiling import StoppedError
 from flink_jobs.dialects import Dialect, DialectError, Inserts, ValueFormat, make
+from flink_jobs.ending import SubmissionError
 from flink_jobs.filters import FilterError, load_filters
 from flink_jobs.keeper import Keeper
 from flink_jobs.plan import PlanError
 from flink_jobs.rest import FlinkError, FlinkRest
 from flink_jobs.settings import FlinkSettings, SqlSettings
 from flink_jobs.status import job_status
-from flink_jobs.submission import StoppedError, SubmissionError, Submitter
+from flink_jobs.submission import Submitter
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Run the filters as one Flink job.")
 
@@ -33,14 +35,14 @@ _Seconds = Annotated[float, typer.Option(min=0)]
 def submit(wait_for_cluster: _Seconds = 0, timeout: _Seconds = 60) -> None:
     """Submit the job of the current filters, and exit 0 once all of it runs.
 
-    A running job of the same filters is left alone; one of other filters makes room after a last checkpoint.
+    A running job of the same filters is left alone; one of other filters makes room with a savepoint, and comes back
+    if the new one does not run.
     """
     with _stage() as (settings, rest):
         submitter = Submitter(settings, rest)
         digest = submitter.prepare()
         submitter.wait_for_cluster(wait_for_cluster)
-        job = submitter.replace(digest)
-        submitter.wait_until_running(job.id, timeout)
+        job = submitter.deploy(digest, timeout)
         typer.echo(f"{job.name} runs as {job.id}")
 
 

@@ -20,6 +20,7 @@ from tempfile import mkdtemp
 from typing import Final
 
 from flink_jobs.checkpoints import location
+from flink_jobs.delivery import Guarantee
 from flink_jobs.settings import FlinkSettings
 from flink_jobs.sql import Kind, Statement
 
@@ -27,7 +28,7 @@ STAND_IN_JOB_ID: Final = "b6d1f0a2c4e84f7e9a3b5c7d1e2f4a68"
 STAND_IN_CHECKPOINT: Final = "headwater:checkpoint-to-start-from"
 _TC_STRING: Final = b"\x74"
 _FUNCTIONS: Final = ("HeaderParser", "HeaderValue", "TopicOf", "EachTopic")
-_VERSION: Final = 1
+_VERSION: Final = 2
 """Raised when plans of an earlier form must not be used any more."""
 
 
@@ -44,12 +45,14 @@ class Blueprint:
         configuration: Flink's options of the job.
         statements: Its SQL.
         jars: The archives that planning needs: the Kafka SQL connector.
+        transactional: Whether it writes in transactions.
     """
 
     name: str
     configuration: Mapping[str, str]
     statements: tuple[Statement, ...]
     jars: tuple[str, ...]
+    transactional: bool = False
 
     @property
     def digest(self) -> str:
@@ -75,7 +78,7 @@ class Blueprint:
         """Read what `to_json` wrote."""
         body = json.loads(text)
         statements = tuple(Statement(Kind[each["kind"]], each["name"], each["text"]) for each in body["statements"])
-        return cls(body["name"], body["configuration"], statements, tuple(body["jars"]))
+        return cls(body["name"], body["configuration"], statements, tuple(body["jars"]), body["transactional"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,7 @@ class Plan:
         fresh: The serialised job that starts without a checkpoint.
         restoring: The same with the stand-in path of a checkpoint.
         functions_jar: The archive of the job's Java functions, which goes along with every submission.
+        transactional: Whether the job writes in transactions.
     """
 
     digest: str
@@ -95,6 +99,7 @@ class Plan:
     fresh: bytes
     restoring: bytes
     functions_jar: bytes
+    transactional: bool = False
 
     def render(self, job_id: str, checkpoint: str | None) -> bytes:
         """Return the serialised job under an id (32 hex digits), starting from a checkpoint path or from none.
@@ -122,6 +127,7 @@ def blueprint(settings: FlinkSettings, parts: Sequence[Statement]) -> Blueprint:
         configuration=_configuration(settings),
         statements=tuple(parts),
         jars=tuple(str(jar) for jar in settings.flink_connector_jars),
+        transactional=settings.flink_delivery is Guarantee.EXACTLY_ONCE,
     )
 
 
@@ -170,9 +176,11 @@ class PlanStore:
         """
         folder = self._folder / digest
         try:
-            name = json.loads((folder / "plan.json").read_text("utf-8"))["name"]
-            parts = (folder.joinpath(file).read_bytes() for file in ("fresh.bin", "restoring.bin", "functions.jar"))
-            return Plan(digest, name, *parts)
+            facts = json.loads((folder / "plan.json").read_text("utf-8"))
+            fresh, restoring, jar = (
+                folder.joinpath(file).read_bytes() for file in ("fresh.bin", "restoring.bin", "functions.jar")
+            )
+            return Plan(digest, facts["name"], fresh, restoring, jar, facts["transactional"])
         except (OSError, ValueError, KeyError) as error:
             raise PlanError(f"the plan {folder} cannot be read; delete the folder and submit again") from error
 
@@ -181,7 +189,8 @@ class PlanStore:
         self._folder.mkdir(parents=True, exist_ok=True)
         partial = Path(mkdtemp(prefix=".partial-", dir=self._folder))
         files = {"fresh.bin": plan.fresh, "restoring.bin": plan.restoring, "functions.jar": plan.functions_jar}
-        for name, body in {**files, "plan.json": json.dumps({"name": plan.name}).encode()}.items():
+        facts = json.dumps({"name": plan.name, "transactional": plan.transactional}).encode()
+        for name, body in {**files, "plan.json": facts}.items():
             (partial / name).write_bytes(body)
         shutil.rmtree(self._folder / plan.digest, ignore_errors=True)
         partial.rename(self._folder / plan.digest)

@@ -6,12 +6,13 @@ run anything. Facts: FL-40 to FL-49, FL-55; options of the Kafka SQL connector 5
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum, auto
 from typing import Final
 
 from flink_jobs.columns import COLUMNS, TEXT_COLUMNS
+from flink_jobs.delivery import Delivery
 from flink_jobs.dispatch import HEADER_VALUE, TOPIC_OF, topics_expression
 from flink_jobs.filters import Filter, FilterSet
 from flink_jobs.predicates import identifier, text_literal
@@ -69,6 +70,7 @@ class Places:
         group: The consumer group whose offsets are committed at each checkpoint.
         suffix: Appended to the output topic of every filter, the mark of this processor (CD-24).
         security: The options by which a client of the broker proves who it is, without their prefix `properties.`.
+        delivery: How it writes.
     """
 
     bootstrap_servers: str
@@ -77,6 +79,7 @@ class Places:
     group: str = "headwater-filters"
     suffix: str = "-flink"
     security: tuple[tuple[str, str], ...] = (("security.protocol", "PLAINTEXT"),)
+    delivery: Delivery = field(default_factory=Delivery)
 
 
 def statements(filters: FilterSet, places: Places) -> tuple[Statement, ...]:
@@ -169,9 +172,9 @@ def _headers() -> Statement:
     return Statement(Kind.VIEW, _HEADERS, query)
 
 
-def _writing() -> dict[str, str]:
+def _writing(places: Places, writer: str) -> dict[str, str]:
     return {
-        "sink.delivery-guarantee": "at-least-once",
+        **places.delivery.options(writer),
         # Sent at once; under load, batches fill while earlier ones are on their way.
         "properties.linger.ms": "0",
         # A record of the broker's full size still fits with what this job adds to it.
@@ -183,12 +186,14 @@ def _filtered_sink(topics: Sequence[str], places: Places) -> Statement:
     columns = ("`key` BYTES", *(f"{identifier(name)} STRING" for name in TEXT_COLUMNS), "`topic` STRING METADATA")
     # A pattern and not a list, because a list of one topic takes the column `topic` away.
     pattern = "|".join(topic.replace(".", "[.]") for topic in topics)
-    return _table(_FILTERED, columns, {**_kafka(places, topic_pattern=pattern), **_formats("json"), **_writing()})
+    options = {**_kafka(places, topic_pattern=pattern), **_formats("json"), **_writing(places, _FILTERED)}
+    return _table(_FILTERED, columns, options)
 
 
 def _dead_letter_sink(places: Places) -> Statement:
     columns = ("`key` BYTES", "`value` BYTES", "`headers` MAP<STRING, BYTES> METADATA")
-    return _table(_DEAD, columns, {**_kafka(places, topic=places.dead_letter_topic), **_formats("raw"), **_writing()})
+    options = {**_kafka(places, topic=places.dead_letter_topic), **_formats("raw"), **_writing(places, _DEAD)}
+    return _table(_DEAD, columns, options)
 
 
 def _routing(active: Sequence[Filter], suffix: str) -> Statement:

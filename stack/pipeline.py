@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 
 import schemas
-from stack import flink, java, maven
+from stack import flink, java, kafka, maven
 from stack.errors import StackError
 from stack.service import Service
 from stack.settings import HOST, StackSettings
@@ -83,20 +83,27 @@ def prepare_filters(settings: StackSettings, state: State) -> Path:
     return file
 
 
+def job_environment(settings: StackSettings, state: State) -> dict[str, str]:
+    """Return what the Flink stage is told of this stack."""
+    chosen = settings.checkpoint_interval_seconds
+    return {
+        "FLINK_REST_URL": settings.flink_url,
+        "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap,
+        "FILTERS_FILE": str(filters_file(settings, state)),
+        "FLINK_CHECKPOINT_DIR": str(flink.checkpoints(state)),
+        "FLINK_CONNECTOR_JARS": ":".join(map(str, maven.class_path("flink-kafka", settings.cache_dir))),
+        "FLINK_DELIVERY": settings.delivery,
+        "FLINK_TRANSACTION_TIMEOUT_SECONDS": str(kafka.TRANSACTION_SECONDS),
+        "JAVA_HOME": str(java.JAVA_HOME),
+    } | ({} if chosen is None else {"FLINK_CHECKPOINT_INTERVAL_SECONDS": str(chosen)})
+
+
 def job_keeper(settings: StackSettings, state: State) -> Service:
     """Describe the process that keeps the Flink job running."""
     return Service(
         name=JOB_KEEPER,
         command=(sys.executable, "-m", "flink_jobs", "keep"),
-        environment={
-            "FLINK_REST_URL": settings.flink_url,
-            "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap,
-            "FILTERS_FILE": str(filters_file(settings, state)),
-            "FLINK_CHECKPOINT_DIR": str(flink.checkpoints(state)),
-            "FLINK_CONNECTOR_JARS": ":".join(map(str, maven.class_path("flink-kafka", settings.cache_dir))),
-            "FLINK_CHECKPOINT_INTERVAL_SECONDS": str(settings.checkpoint_interval_seconds),
-            "JAVA_HOME": str(java.JAVA_HOME),
-        },
+        environment=job_environment(settings, state),
         ready=lambda: any(job.runs_whole for job in flink.jobs(settings)),
         stop_seconds=8,
     )

@@ -16,6 +16,9 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 CdcEngine = Literal["native", "debezium"]
 """Which engine carries the changes: our own, or Debezium on Kafka Connect."""
 
+Delivery = Literal["at-least-once", "exactly-once"]
+"""How often a record comes out of the Flink job when something fails on the way."""
+
 HOST = "127.0.0.1"
 """The stack listens on the loopback interface only."""
 
@@ -40,7 +43,8 @@ class StackSettings(BaseSettings):
     cdc: CdcEngine = "native"
     filters_file: Annotated[Path | None, Field(validation_alias="filters_file")] = None
     """The filters of this stack; by default a copy of the shipped ones, in the state folder."""
-    checkpoint_interval_seconds: PositiveInt = 10
+    delivery: Delivery = "at-least-once"
+    checkpoint_interval_seconds: PositiveInt | None = None
 
     @field_validator("filters_file", mode="before")
     @classmethod

@@ -1,6 +1,6 @@
 """Owns the deployment of a filter file to a Flink cluster: what must hold before, the order, and what a failure leaves.
 
-Backup, `deploying`, topics, plan, swap, `deployed`. The file says `deployed` only when the new job runs; on any failure
+Backup, `deploying`, topics, plan, job, `deployed`. The file says `deployed` only when the new job runs; on any failure
 it says `failed`, and what ran runs on (FL-74). Where the job stays the same, nothing is restarted. Must never create a
 topic or print: it is told how. Facts: FL-34 to FL-36, FL-73 to FL-76 of the contract.
 """
@@ -9,15 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from flink_jobs.ending import SubmissionError
 from flink_jobs.filters import Filter, FilterError, FilterSet, Status
 from flink_jobs.lifecycle.file import Backup, Change, FileError, FilterFile, now
 from flink_jobs.lifecycle.records import Ran
 from flink_jobs.lifecycle.states import approve, begin, deployed, failed, settle, waiting
-from flink_jobs.lifecycle.swap import swap
 from flink_jobs.plan import PlanError
 from flink_jobs.rest import FlinkError, Job
 from flink_jobs.settings import FlinkSettings
-from flink_jobs.submission import SubmissionError, Submitter
+from flink_jobs.submission import Submitter
 
 MakeTopics = Callable[[Sequence[str]], Sequence[str]]
 """Create those of these topics that are missing; return their names. Raises TopicError when the broker refuses."""
@@ -157,7 +157,7 @@ def deploy(
     def act(opened: FilterSet) -> StatementIds:
         topics = tuple(make_topics(output_topics(opened, settings.topic_suffix)))
         digest = submitter.prepare_set(opened)
-        job = swap(submitter, digest, timeout)
+        job = submitter.deploy(digest, timeout)
         done.append((digest, job, topics))
         return {each.id: (job.id,) for each in opened.filters}
 

@@ -126,6 +126,8 @@ def test_a_cluster_that_does_not_answer_is_told_by_its_address() -> None:
         ("FLINK_CHECKPOINT_DIR", "relative/path", "must be absolute"),
         ("FLINK_CONNECTOR_JARS", "/no/such.jar", "which is no file"),
         ("FLINK_PARALLELISM", "none", "FLINK_PARALLELISM"),
+        ("FLINK_DELIVERY", "at-most-once", "FLINK_DELIVERY"),
+        ("FLINK_TRANSACTION_TIMEOUT_SECONDS", "10", "must be longer than FLINK_CHECKPOINT_INTERVAL_SECONDS"),
     ],
 )
 def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str) -> None:
@@ -143,7 +145,21 @@ def test_settings_have_the_defaults_of_the_contract(tmp_path: Path) -> None:
     assert settings.places.dead_letter_topic == "dlq-raw-event-headers"
     assert settings.places.suffix == "-flink"
     assert settings.flink_plan_dir == tmp_path / "flink" / "plans"
+    assert settings.flink_savepoint_dir == tmp_path / "flink" / "savepoints"
+    assert settings.places.delivery.guarantee == "at-least-once"
     assert settings.filters_file == schemas.filters_path()
+
+
+def test_a_record_of_a_transaction_is_seen_within_a_second_unless_somebody_chooses_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its latency is the interval of checkpoints, which therefore is shorter with exactly-once (FL-47)."""
+    assert FlinkSettings().flink_checkpoint_interval_seconds == 10
+    monkeypatch.setenv("FLINK_DELIVERY", "exactly-once")
+    monkeypatch.setenv("FLINK_CHECKPOINT_INTERVAL_SECONDS", "")
+    assert FlinkSettings().flink_checkpoint_interval_seconds == 1
+    monkeypatch.setenv("FLINK_CHECKPOINT_INTERVAL_SECONDS", "5")
+    assert FlinkSettings().flink_checkpoint_interval_seconds == 5
 
 
 def test_jars_are_joined_as_on_a_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

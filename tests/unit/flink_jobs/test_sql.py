@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import schemas
 from flink_jobs import FilterSet, Places, load_filters, parse_filters, script, statements
 from flink_jobs.columns import CAPTURE_TIME, TEXT_COLUMNS
+from flink_jobs.delivery import Delivery, Guarantee
 from flink_jobs.plan import java_sources
 from flink_jobs.sql import FUNCTIONS, Kind, Statement
 
@@ -16,6 +18,11 @@ MakeFilters = Callable[..., FilterSet]
 GOLDEN = Path(__file__).with_name("local.sql")
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 PLACES = Places("broker:9092")
+
+
+def is_table(part: Statement) -> bool:
+    """Tell whether a statement defines a table."""
+    return part.text.startswith("CREATE TABLE")
 
 
 def text_of(filters: FilterSet, name: str = "filtered-events", kind: Kind = Kind.INSERT) -> str:
@@ -27,6 +34,30 @@ def test_the_shipped_filters_give_this_script() -> None:
     """The whole script, character for character; look at a difference before you accept it (FL-40 to FL-49, FL-55)."""
     made = script(statements(load_filters(schemas.filters_path()), PLACES), "filters.json", NOW)
     assert made == GOLDEN.read_text()
+
+
+def test_exactly_once_is_a_matter_of_the_two_writers() -> None:
+    """Transactions under a name for each writer and job; no other statement changes (FL-47)."""
+    filters = load_filters(schemas.filters_path())
+    delivery = Delivery(Guarantee.EXACTLY_ONCE, "my-job", 600)
+    once = {part.name: part for part in statements(filters, replace(PLACES, delivery=delivery)) if is_table(part)}
+    before = {part.name: part for part in statements(filters, PLACES) if is_table(part)}
+    changed = {name for name, part in once.items() if part != before[name]}
+    assert changed == {"filtered-events", "dead-letters"}
+    for name in changed:
+        assert "'sink.delivery-guarantee' = 'exactly-once'" in once[name].text
+        assert f"'sink.transactional-id-prefix' = 'my-job-{name}'" in once[name].text
+        assert "'properties.transaction.timeout.ms' = '600000'" in once[name].text
+
+
+def test_names_of_transactions_do_not_depend_on_the_filters(filters: MakeFilters) -> None:
+    """What an old job left open is found by the new one, whatever it routes (FL-73)."""
+    places = replace(PLACES, delivery=Delivery(Guarantee.EXACTLY_ONCE))
+    names = {
+        re.findall(r"'sink.transactional-id-prefix' = '([^']*)'", script(statements(each, places), "x", NOW))[0]
+        for each in (filters(), filters(outputTopic="another"), load_filters(schemas.filters_path()))
+    }
+    assert names == {"headwater-filters-filtered-events"}
 
 
 def test_two_runs_differ_in_one_line() -> None:
