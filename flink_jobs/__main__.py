@@ -19,6 +19,7 @@ from flink_jobs.compiling import StoppedError
 from flink_jobs.dialects import Dialect, DialectError, Inserts, ValueFormat, make
 from flink_jobs.ending import SubmissionError
 from flink_jobs.filters import FilterError, load_filters
+from flink_jobs.gateway import gateway_way
 from flink_jobs.keeper import Keeper
 from flink_jobs.plan import PlanError
 from flink_jobs.rest import FlinkError, FlinkRest
@@ -32,7 +33,11 @@ _Seconds = Annotated[float, typer.Option(min=0)]
 
 
 @app.command()
-def submit(wait_for_cluster: _Seconds = 0, timeout: _Seconds = 60) -> None:
+def submit(
+    wait_for_cluster: _Seconds = 0,
+    timeout: _Seconds = 60,
+    gateway: Annotated[str | None, typer.Option(metavar="URL", help="Submit by this Flink SQL gateway.")] = None,
+) -> None:
     """Submit the job of the current filters, and exit 0 once all of it runs.
 
     A running job of the same filters is left alone; one of other filters makes room with a savepoint, and comes back
@@ -40,9 +45,9 @@ def submit(wait_for_cluster: _Seconds = 0, timeout: _Seconds = 60) -> None:
     """
     with _stage() as (settings, rest):
         submitter = Submitter(settings, rest)
-        digest = submitter.prepare()
+        digest = submitter.planner.prepare()
         submitter.wait_for_cluster(wait_for_cluster)
-        job = submitter.deploy(digest, timeout)
+        job = submitter.deploy(digest, timeout, way=gateway_way(submitter, digest, gateway))
         typer.echo(f"{job.name} runs as {job.id}")
 
 

@@ -84,7 +84,7 @@ class Keeper:
     def choose(self, stop: Event) -> None:
         """Decide what to submit when no job is there: what was deployed last, at the first start the filter file."""
         try:
-            self._wanted = self._submitter.prepare_deployed(stop)
+            self._wanted = self._submitter.planner.prepare_deployed(stop)
         except (FilterError, PlanError) as error:
             if self._submitter.plans.current is None:
                 raise

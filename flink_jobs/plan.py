@@ -184,6 +184,10 @@ class PlanStore:
         except (OSError, ValueError, KeyError) as error:
             raise PlanError(f"the plan {folder} cannot be read; delete the folder and submit again") from error
 
+    def functions_jar(self, digest: str) -> Path:
+        """Return where the archive of a plan's Java functions is."""
+        return (self._folder / digest / "functions.jar").absolute()
+
     def save(self, plan: Plan) -> None:
         """Write one plan, then forget all but the newest five."""
         self._folder.mkdir(parents=True, exist_ok=True)

@@ -266,7 +266,7 @@ class FlinkRest:
             # The JobManager listens before it leads.
             raise FlinkUnreachableError(f"Flink at {self._url} is starting")
         if answer.is_error:
-            reason = _reason(body) or answer.text[:500]
+            reason = reason_of(body) or answer.text[:500]
             if "UnavailableDispatcherOperationException" in reason:
                 # The job is being set up; in a moment the question has an answer.
                 raise FlinkUnreachableError(f"Flink at {self._url} is not ready for {method} {path}")
@@ -275,7 +275,7 @@ class FlinkRest:
         return body
 
 
-def _reason(body: object) -> str | None:
+def reason_of(body: object) -> str | None:
     """Return what an error answer says: its first text, and the root cause of the trace that may follow."""
     errors = body.get("errors") if isinstance(body, dict) else None
     if not errors:

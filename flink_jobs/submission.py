@@ -9,22 +9,19 @@ would keep the job waiting until they time out (measured). Must never import PyF
 import hashlib
 import time
 from contextlib import AbstractContextManager
-from threading import Event
 
 import structlog
 
 from flink_jobs.checkpoints import Folders
-from flink_jobs.compiling import compile_blueprint
 from flink_jobs.ending import Ending, SubmissionError
-from flink_jobs.filters import FilterSet, load_filters
+from flink_jobs.handover import Way, by_rest
 from flink_jobs.ledger import LEDGER_FILE, Ledger, Stop, Submission
-from flink_jobs.lifecycle.records import Records
 from flink_jobs.lock import alone
-from flink_jobs.plan import Plan, PlanError, PlanStore, blueprint
+from flink_jobs.plan import Plan, PlanError
+from flink_jobs.planning import Planner
 from flink_jobs.rest import FlinkError, FlinkRest, FlinkUnreachableError, Job
 from flink_jobs.settings import FlinkSettings
 from flink_jobs.sight import Sight, look
-from flink_jobs.sql import statements
 from flink_jobs.waiting import wait_until_running
 
 _log = structlog.get_logger()
@@ -48,51 +45,13 @@ class Submitter:
     def __init__(self, settings: FlinkSettings, rest: FlinkRest) -> None:
         self._settings = settings
         self._rest = rest
-        self.plans = PlanStore(settings.flink_plan_dir)
+        self.planner = Planner(settings)
+        self.plans = self.planner.plans
         self.ledger = Ledger(settings.flink_plan_dir / LEDGER_FILE)
-        self.records = Records(settings.lifecycle_dir / "ran")
+        self.records = self.planner.records
         self.folders = Folders(settings.flink_checkpoint_dir, settings.flink_savepoint_dir)
         self.ending = Ending(rest, self.ledger, settings.flink_savepoint_dir)
-
-    def prepare(self, stop: Event | None = None) -> str:
-        """Return the digest of the plan of the current filters, compiled now unless it is kept already.
-
-        Raises:
-            FilterError: The filter file is wrong.
-            PlanError: It cannot be compiled.
-            StoppedError: `stop` was set meanwhile.
-        """
-        return self.prepare_set(load_filters(self._settings.filters_file), stop)
-
-    def prepare_deployed(self, stop: Event | None = None) -> str:
-        """Return the digest of the plan of what was deployed last, compiled anew where settings or versions changed.
-
-        Before the first submission that is the filter file as it is.
-
-        Raises:
-            FilterError: There was no submission yet, and the filter file is wrong.
-            PlanError: It cannot be compiled.
-            StoppedError: `stop` was set meanwhile.
-        """
-        ran = self.records.find(self.plans.current)
-        return self.prepare(stop) if ran is None else self.prepare_set(ran.filters, stop)
-
-    def prepare_set(self, filters: FilterSet, stop: Event | None = None) -> str:
-        """Return the digest of the plan of these filters, compiled now unless it is kept already.
-
-        Raises:
-            PlanError: It cannot be compiled.
-            StoppedError: `stop` was set meanwhile.
-        """
-        wanted = blueprint(self._settings, statements(filters, self._settings.places))
-        if wanted.digest not in self.plans:
-            begun = time.monotonic()
-            with self.alone():
-                if wanted.digest not in self.plans:
-                    compile_blueprint(wanted, self._settings.flink_plan_dir, stop or Event())
-            _log.info("plan_compiled", digest=wanted.digest, seconds=round(time.monotonic() - begun, 2))
-        self.records.note(wanted.digest, filters)
-        return wanted.digest
+        self._by_rest = by_rest(rest, settings.flink_connector_jars)
 
     def look(self) -> Sight:
         """Return what the cluster, and the ledger behind it, know of our job; note the ends that are news.
@@ -146,7 +105,7 @@ class Submitter:
             self.plans.make_current(digest)
             return job
 
-    def deploy(self, digest: str, timeout: float, start: str | None = None) -> Job:
+    def deploy(self, digest: str, timeout: float, start: str | None = None, way: Way | None = None) -> Job:
         """Bring this plan into the cluster and wait until all of it runs; else put back what ran before (FL-74).
 
         Args:
@@ -154,6 +113,7 @@ class Submitter:
             timeout: How long the new job may take to run, in seconds. One that keeps failing gets a few of them only,
                 because records wait meanwhile.
             start: The checkpoint or savepoint to start from, instead of where the old job ends.
+            way: How it is handed over; by default in one request to the cluster.
 
         Returns:
             The running job; that of before when it was made from this very plan and no start is given.
@@ -174,9 +134,9 @@ class Submitter:
                 savepoint = self._make_room(sight, digest)
                 origin = savepoint or self._start()
                 try:
-                    job = self._submit(plan, self.look(), start or origin)
+                    job = self._submit(plan, self.look(), start or origin, way)
                     wait_until_running(self._rest, job.id, timeout, _PATIENCE_SECONDS if before else None)
-                except (FlinkError, SubmissionError) as error:
+                except (FlinkError, PlanError, SubmissionError) as error:
                     instead = self._put_back(before, origin, timeout, restored=start is not None)
                     raise SubmissionError(f"{error}; {instead}") from error
             self.plans.make_current(digest)
@@ -270,14 +230,12 @@ class Submitter:
     def _start(self, without: frozenset[str] = frozenset()) -> str | None:
         return next((uri for uri in self.folders.to_start_from(self.ledger) if uri not in without), None)
 
-    def _submit(self, plan: Plan, sight: Sight, start: str | None) -> Job:
+    def _submit(self, plan: Plan, sight: Sight, start: str | None, way: Way | None = None) -> Job:
         self._check_committed(plan, start)
         seed = f"{plan.name}\n{sight.incarnation}\n{sight.ended}"
         job_id = hashlib.md5(seed.encode(), usedforsecurity=False).hexdigest()
-        body = plan.render(job_id, start)
-        jars = self._jars(plan)
         self.ledger.add(Submission(job_id, plan.digest, start, sight.incarnation, plan.transactional))
-        self._rest.submit(body, jars)
+        (way or self._by_rest)(plan, job_id, start)
         _log.info("job_submitted", job=job_id, plan=plan.digest, checkpoint=start)
         return Job(job_id, plan.name, "INITIALIZING", 0, 0)
 
@@ -294,9 +252,3 @@ class Submitter:
                 "the last checkpoint may hold records that only exactly-once can commit; start the job once more with"
                 " FLINK_DELIVERY=exactly-once, and change it while it runs"
             )
-
-    def _jars(self, plan: Plan) -> dict[str, bytes]:
-        """Return what goes along: the functions, and the connector unless the cluster has it."""
-        present = self._rest.class_path()
-        missing = (jar for jar in self._settings.flink_connector_jars if jar.name not in present)
-        return {"headwater-functions.jar": plan.functions_jar, **{jar.name: jar.read_bytes() for jar in missing}}

@@ -21,6 +21,7 @@ from rich.table import Table
 from flink_jobs.checkpoints import is_complete, location
 from flink_jobs.ending import SubmissionError
 from flink_jobs.filters import FilterError
+from flink_jobs.gateway import gateway_way
 from flink_jobs.plan import PlanError
 from flink_jobs.rest import FlinkError, FlinkRest, Job
 from flink_jobs.settings import FlinkSettings
@@ -61,11 +62,17 @@ def _group() -> None:
 
 
 @app.command()
-def submit(*, rest: Rest = None, timeout: Timeout = 60, as_json: AsJson = False) -> None:
+def submit(
+    *,
+    rest: Rest = None,
+    gateway: Annotated[str | None, typer.Option(metavar="URL", help="Submit by this Flink SQL gateway.")] = None,
+    timeout: Timeout = 60,
+    as_json: AsJson = False,
+) -> None:
     """Submit the job of the current filters and wait until all of it runs; if it does not, the old one runs on."""
     with _stage(rest) as stage:
-        digest = stage.submitter.prepare()
-        job = stage.submitter.deploy(digest, timeout)
+        digest = stage.submitter.planner.prepare()
+        job = stage.submitter.deploy(digest, timeout, way=gateway_way(stage.submitter, digest, gateway))
     _tell({"id": job.id, "name": job.name, "state": "RUNNING", "plan": digest}, f"{job.name} runs as {job.id}", as_json)
 
 
@@ -132,7 +139,7 @@ def restore(
     if not is_complete(start):
         raise StackError(f"{path} is no complete savepoint or checkpoint.", "Give the folder that holds `_metadata`.")
     with _stage(rest) as stage:
-        digest = stage.submitter.plans.current or stage.submitter.prepare()
+        digest = stage.submitter.plans.current or stage.submitter.planner.prepare()
         job = stage.submitter.deploy(digest, timeout, start)
     facts = {"id": job.id, "name": job.name, "state": "RUNNING", "plan": digest, "from": start}
     _tell(facts, f"{job.name} runs as {job.id}, from {start}", as_json)

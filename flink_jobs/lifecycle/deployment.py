@@ -156,7 +156,7 @@ def deploy(
 
     def act(opened: FilterSet) -> StatementIds:
         topics = tuple(make_topics(output_topics(opened, settings.topic_suffix)))
-        digest = submitter.prepare_set(opened)
+        digest = submitter.planner.prepare_set(opened)
         job = submitter.deploy(digest, timeout)
         done.append((digest, job, topics))
         return {each.id: (job.id,) for each in opened.filters}

@@ -58,7 +58,7 @@ def test_the_job_of_the_stack_is_told_saved_ended_and_started_again(
 
 
 def test_the_guarantee_is_chosen_at_each_start(fresh_environment: dict[str, str]) -> None:
-    """With exactly-once the demonstration counts each event once; the other mode takes up what was left."""
+    """Each event arrives once with exactly-once; what its orderly stop has left, the other mode takes up (FL-47)."""
     for delivery in ("exactly-once", "at-least-once"):
         done = subprocess.run(
             [sys.executable, "-m", "stack", "demo", "--json", "--events", "40"],

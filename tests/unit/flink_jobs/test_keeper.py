@@ -81,7 +81,7 @@ def test_a_lost_answer_makes_no_second_job(keeper: Keeper, cluster: Any) -> None
 
 def test_the_same_moment_gives_the_same_id(settings: FlinkSettings, submitter: Submitter, cluster: Any) -> None:
     """Two that see no job choose one id, so that the cluster can refuse the second."""
-    digest = submitter.prepare()
+    digest = submitter.planner.prepare()
     submitter.submit_if_missing(digest)
     ((first, _),) = cluster.accepted
     cluster.known.clear()  # not listed yet
@@ -188,12 +188,12 @@ def test_what_was_deployed_is_compiled_anew_where_settings_have_changed(
     """The same filters under another broker are another plan, made from the record and not from the file."""
     settings.filters_file.write_text(json.dumps({"version": 1, "filters": [_filter("deployed")]}))
     compiled(_digest(settings))
-    submitter.replace(submitter.prepare())
+    submitter.replace(submitter.planner.prepare())
     moved = settings.model_copy(update={"kafka_bootstrap_servers": "broker:2"})
     there = Submitter(moved, cluster)  # type: ignore[arg-type]
     expected = compiled(_digest(moved))
     settings.filters_file.write_text(json.dumps({"version": 1, "filters": [_filter("edited")]}))
-    assert there.prepare_deployed() == expected
+    assert there.planner.prepare_deployed() == expected
 
 
 def _digest(settings: FlinkSettings) -> str:
@@ -228,5 +228,5 @@ def test_a_submission_is_on_disk_before_the_cluster_is_asked(
     """Whatever happens then, the checkpoints of that job are known to be ours."""
     seen: list[list[Submission]] = []
     monkeypatch.setattr(cluster, "submit", lambda *_: seen.append(submitter.ledger.submissions()))
-    submitter.submit_if_missing(submitter.prepare())
+    submitter.submit_if_missing(submitter.planner.prepare())
     assert [len(entries) for entries in seen] == [1]
