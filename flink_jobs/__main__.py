@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from threading import Event
 from typing import Annotated
@@ -29,6 +29,7 @@ from flink_jobs.dialects import (
 from flink_jobs.filters import FilterError, load_filters
 from flink_jobs.keeper import Keeper
 from flink_jobs.plan import PlanError
+from flink_jobs.registry import RegistryError
 from flink_jobs.rest import FlinkError, FlinkRest
 from flink_jobs.settings import FlinkSettings
 from flink_jobs.sql import Places, script, statements
@@ -110,11 +111,15 @@ def check() -> None:
 
 
 def _places(settings: FlinkSettings, dialect: Dialect) -> Places:
+    places = settings.places
+    if places.registry is not None:
+        # A script is for reading and for files, so it holds no secret.
+        places = replace(places, registry=places.registry.masked)
     if dialect is not Dialect.MSK:
-        return settings.places
+        return places
     # The mark of the processor is another one there, unless somebody has chosen it.
     chosen = "topic_suffix" in settings.model_fields_set
-    return msk_places(settings.places, settings.topic_suffix) if chosen else msk_places(settings.places)
+    return msk_places(places, settings.topic_suffix) if chosen else msk_places(places)
 
 
 @contextmanager
@@ -143,7 +148,7 @@ def _stage() -> Iterator[tuple[FlinkSettings, FlinkRest]]:
         except FilterError as error:
             sys.stderr.write(f"{settings.filters_file}: {error}\n")
             raise typer.Exit(1) from error
-        except (DialectError, PlanError, FlinkError, SubmissionError) as error:
+        except (DialectError, PlanError, RegistryError, FlinkError, SubmissionError) as error:
             sys.stderr.write(f"{error}\n")
             raise typer.Exit(1) from error
 

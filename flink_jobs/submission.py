@@ -11,7 +11,7 @@ import hashlib
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +22,10 @@ import structlog
 from flink_jobs.checkpoints import LEDGER_FILE, End, Ledger, Submission, complete_checkpoints
 from flink_jobs.filters import load_filters
 from flink_jobs.plan import Blueprint, Plan, PlanError, PlanStore, blueprint
+from flink_jobs.registry import RegistryUnreachableError, admit
 from flink_jobs.rest import FlinkError, FlinkRest, FlinkUnreachableError, Job
 from flink_jobs.settings import FlinkSettings
-from flink_jobs.sql import statements
+from flink_jobs.sql import Registry, filtered_topics, statements
 
 _log = structlog.get_logger()
 
@@ -80,10 +81,13 @@ class Submitter:
         Raises:
             FilterError: The filter file is wrong.
             PlanError: It cannot be compiled.
+            RegistryError: The schema registry does not allow what would be written, or does not answer.
             StoppedError: `stop` was set meanwhile.
         """
-        filters = load_filters(self._settings.filters_file)
-        wanted = blueprint(self._settings, statements(filters, self._settings.places))
+        filters, places = load_filters(self._settings.filters_file), self._settings.places
+        wanted = blueprint(self._settings, statements(filters, places))
+        if places.registry is not None:
+            self._admit(places.registry, filtered_topics(filters, places.suffix), known=wanted.digest in self.plans)
         if wanted.digest not in self.plans:
             begun = time.monotonic()
             with self._alone():
@@ -91,6 +95,15 @@ class Submitter:
                     compile_blueprint(wanted, self._settings.flink_plan_dir, stop or Event())
             _log.info("plan_compiled", digest=wanted.digest, seconds=round(time.monotonic() - begun, 2))
         return wanted.digest
+
+    def _admit(self, registry: Registry, topics: Sequence[str], *, known: bool) -> None:
+        try:
+            admit(registry, topics)
+        except RegistryUnreachableError as error:
+            # What was admitted once may run; its tasks wait for the registry by themselves.
+            if not known:
+                raise
+            _log.warning("registry_unreachable", reason=str(error))
 
     def look(self) -> Sight:
         """Return what the cluster, and the ledger behind it, know of our job; note the ends that are news.
@@ -209,7 +222,7 @@ class Submitter:
     def _jars(self, plan: Plan) -> dict[str, bytes]:
         """Return what goes along: the functions, and the connector unless the cluster has it."""
         present = self._rest.class_path()
-        missing = (jar for jar in self._settings.flink_connector_jars if jar.name not in present)
+        missing = (jar for jar in self._settings.archives if jar.name not in present)
         return {"headwater-functions.jar": plan.functions_jar, **{jar.name: jar.read_bytes() for jar in missing}}
 
     def _end(self, job: Job) -> None:

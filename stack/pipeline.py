@@ -8,7 +8,7 @@ import sys
 import httpx
 
 import schemas
-from stack import flink, java, maven
+from stack import flink, formats, java, maven
 from stack.service import Service
 from stack.settings import HOST, StackSettings
 from stack.state import State
@@ -42,6 +42,7 @@ def cdc(settings: StackSettings) -> Service:
             "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap,
             "CDC_HTTP_HOST": HOST,
             "CDC_HTTP_PORT": str(settings.cdc_port),
+            **formats.engine(settings),
         },
         ready=lambda: _answers(f"{settings.cdc_url}/readyz"),
         endpoint=settings.cdc_url,
@@ -68,6 +69,7 @@ def job_keeper(settings: StackSettings, state: State) -> Service:
             "FLINK_CONNECTOR_JARS": ":".join(map(str, maven.class_path("flink-kafka", settings.cache_dir))),
             "FLINK_CHECKPOINT_INTERVAL_SECONDS": str(settings.checkpoint_interval_seconds),
             "JAVA_HOME": str(java.JAVA_HOME),
+            **formats.flink_job(settings),
         },
         ready=lambda: any(job.runs_whole for job in flink.jobs(settings)),
         stop_seconds=8,

@@ -116,6 +116,12 @@ def test_a_cluster_that_does_not_answer_is_told_by_its_address() -> None:
         ("FLINK_CHECKPOINT_DIR", "relative/path", "must be absolute"),
         ("FLINK_CONNECTOR_JARS", "/no/such.jar", "which is no file"),
         ("FLINK_PARALLELISM", "none", "FLINK_PARALLELISM"),
+        ("FLINK_AVRO_JARS", "/no/such.jar", "FLINK_AVRO_JARS names /no/such.jar"),
+        ("FLINK_VALUE_FORMAT", "avro", "needs SCHEMA_REGISTRY_URL"),
+        ("FLINK_VALUE_FORMAT", "protobuf", "FLINK_VALUE_FORMAT"),
+        ("SCHEMA_REGISTRY_URL", "registry:8081", "begins with http"),
+        ("SCHEMA_REGISTRY_URL", "http://me:pw@registry", "SCHEMA_REGISTRY_CONFIG"),
+        ("SCHEMA_REGISTRY_CONFIG", '{"ssl.ca.location": "/x"}', "unknown: ssl.ca.location"),
     ],
 )
 def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str) -> None:
