@@ -43,6 +43,8 @@ class Consumer:
         self._alive_again = 0.0
         self._schemas: Schemas | None = None
         self._unavailable = 0
+        self._refused: KafkaError | None = None
+        self._trouble = ""
 
     def run(self, stop: threading.Event) -> None:
         """Consume until `stop` is set, then commit what was handled and leave the group.
@@ -50,7 +52,8 @@ class Consumer:
         Raises:
             confluent_kafka.KafkaException: The broker refuses this client for good, for example its credentials.
         """
-        reader = confluent_kafka.Consumer(self._settings.group(), logger=_Quiet())
+        # What goes wrong on a connection is told to this function alone, not to who waits for an answer.
+        reader = confluent_kafka.Consumer(self._settings.group() | {"error_cb": self._note}, logger=_Quiet())
         try:
             with self._registry():
                 if self._wait_for_topic(reader, stop):
@@ -81,6 +84,8 @@ class Consumer:
         while not stop.is_set():
             message = reader.poll(_POLL_SECONDS)
             self._say_alive()
+            if self._refused is not None:
+                raise KafkaException(self._refused)
             if message is not None:
                 self._take(reader, message, stop)
 
@@ -94,12 +99,22 @@ class Consumer:
                     return True
                 reason = "the topic does not exist"
             except KafkaException as error:
-                reason = str(error.args[0])
+                # Without a subscription there is nothing to read: this only hears what went wrong.
+                reader.poll(0)
+                if self._refused is not None:
+                    raise KafkaException(self._refused) from error
+                reason = self._trouble or str(error.args[0])
             attempt += 1
             log = _log.info if attempt <= _QUICK_TRIES else _log.warning
             log("topic_missing", topic=self._settings.kafka_topic, attempt=attempt, reason=reason)
             stop.wait(_TOPIC_WAIT_SECONDS)
         return False
+
+    def _note(self, error: KafkaError) -> None:
+        """Take a connection's error: most pass by themselves, some do not."""
+        if error.code() in _FINAL:
+            self._refused = error
+        self._trouble = error.str()
 
     def _say_alive(self) -> None:
         """Touch the file that tells a supervisor that the loop goes round, at most once a second."""

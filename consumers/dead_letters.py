@@ -61,9 +61,10 @@ class DeadLetters:
     def _create_topic(self) -> None:
         """Create the topic unless it is there: not every broker does so by itself, as Confluent Cloud's do not."""
         name = self._settings.dead_letter_topic
-        made = AdminClient(self._settings.connection()).create_topics([NewTopic(name, 1, -1)])[name]
+        # Kept until it has answered: a client that is let go of answers nothing any more.
+        admin = AdminClient(self._settings.connection())
         try:
-            made.result(_CREATE_SECONDS)
+            admin.create_topics([NewTopic(name, 1, -1)])[name].result(_CREATE_SECONDS)
         except KafkaException as error:
             # Whether it can be written is found out right after.
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:

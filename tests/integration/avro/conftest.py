@@ -102,3 +102,13 @@ def avro_stage(
     yield make
     for stage in made:
         stage.stop()
+
+
+@pytest.fixture
+def json_stage(kafka_bootstrap: str, flink_rest_url: str, local_stack: LocalStack, tmp_path: Path) -> Iterator[Stage]:
+    """A Flink stage with JSON values, to compare with."""
+    folder = tmp_path / "json"
+    folder.mkdir()
+    made = Stage(kafka_bootstrap, flink_rest_url, folder, settings={"cache": str(local_stack.settings.cache_dir)})
+    yield made
+    made.stop()

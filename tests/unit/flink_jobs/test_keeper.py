@@ -12,10 +12,11 @@ from flink_jobs.checkpoints import Submission
 from flink_jobs.filters import FilterError, load_filters
 from flink_jobs.keeper import Keeper
 from flink_jobs.plan import STAND_IN_CHECKPOINT, STAND_IN_JOB_ID, Plan, blueprint
+from flink_jobs.registry import IncompatibleSchemaError, RegistryUnreachableError
 from flink_jobs.rest import CompletedCheckpoint, FlinkError, FlinkUnreachableError, Job
 from flink_jobs.settings import FlinkSettings
 from flink_jobs.sql import statements
-from flink_jobs.submission import SubmissionError, Submitter
+from flink_jobs.submission import StoppedError, SubmissionError, Submitter
 
 STRING = b"\x74" + len(STAND_IN_CHECKPOINT).to_bytes(2, "big") + STAND_IN_CHECKPOINT.encode()
 
@@ -344,3 +345,54 @@ def test_a_job_that_does_not_run_is_told_with_its_cause(submitter: Submitter, cl
     cluster.known["b" * 32] = Job("b" * 32, "headwater-filters", "RESTARTING", 2, 0)
     with pytest.raises(SubmissionError, match="RESTARTING"):
         submitter.wait_until_running("b" * 32, 0)
+
+
+def test_a_registry_that_is_away_is_waited_for_before_the_first_plan(
+    keeper: Keeper, submitter: Submitter, settings: FlinkSettings, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a plan nothing can run, so the keeper asks again until there is one."""
+    answers: list[Exception | None] = [RegistryUnreachableError("away"), RegistryUnreachableError("away"), None]
+
+    def prepare(stop: Event | None = None) -> str:
+        if (answer := answers.pop(0)) is not None:
+            raise answer
+        return compiled(submitter, settings)
+
+    monkeypatch.setattr("flink_jobs.keeper._REGISTRY_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(submitter, "prepare", prepare)
+    keeper.choose(Event())
+    keeper.look()
+    assert answers == []
+    assert len(cluster.accepted) == 1
+
+
+def test_a_keeper_that_waits_for_a_registry_can_be_stopped(
+    keeper: Keeper, submitter: Submitter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGTERM ends the waiting."""
+
+    def prepare(stop: Event | None = None) -> str:
+        raise RegistryUnreachableError("away")
+
+    monkeypatch.setattr(submitter, "prepare", prepare)
+    stop = Event()
+    stop.set()
+    with pytest.raises(StoppedError):
+        keeper.choose(stop)
+
+
+def test_a_schema_that_is_refused_leaves_the_last_good_plan_running(
+    keeper: Keeper, submitter: Submitter, settings: FlinkSettings, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With an earlier plan that one runs on; without one the keeper ends with the reason."""
+
+    def prepare(stop: Event | None = None) -> str:
+        raise IncompatibleSchemaError("t-value", "field id")
+
+    monkeypatch.setattr(submitter, "prepare", prepare)
+    with pytest.raises(IncompatibleSchemaError, match="t-value does not take the schema"):
+        keeper.choose(Event())
+    submitter.plans.make_current(compiled(submitter, settings))
+    keeper.choose(Event())
+    keeper.look()
+    assert len(cluster.accepted) == 1
