@@ -2,11 +2,13 @@
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from consumers.settings import ConsumerSettings
 
 _log = structlog.get_logger()
 
+_CREATE_SECONDS = 30
 _FLUSH_SECONDS = 60
 
 
@@ -24,6 +26,7 @@ class DeadLetters:
             confluent_kafka.KafkaException: The broker does not take it: the record must not be marked as handled.
         """
         if self._producer is None:
+            self._create_topic()
             settings = self._settings.connection() | {"enable.idempotence": True}
             self._producer = Producer(settings)
         refusals: list[KafkaError] = []
@@ -54,6 +57,18 @@ class DeadLetters:
             offset=message.offset(),
             reason=type(reason).__name__,
         )
+
+    def _create_topic(self) -> None:
+        """Create the topic unless it is there: not every broker does so by itself, as Confluent Cloud's do not."""
+        name = self._settings.dead_letter_topic
+        # Kept until it has answered: a client that is let go of answers nothing any more.
+        admin = AdminClient(self._settings.connection())
+        try:
+            admin.create_topics([NewTopic(name, 1, -1)])[name].result(_CREATE_SECONDS)
+        except KafkaException as error:
+            # Whether it can be written is found out right after.
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                _log.warning("dead_letter_topic_not_created", topic=name, reason=str(error.args[0]))
 
     def close(self) -> None:
         """Leave nothing unsent."""

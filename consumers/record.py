@@ -1,14 +1,33 @@
-"""Owns the form of a record on a filtered topic: plain JSON, or JSON framed by a schema registry (FL-85)."""
+"""Owns the form of a record on a filtered topic: plain JSON, or JSON or Avro in a schema registry's frame (FL-85).
+
+What a schema id stands for is asked through `Schemas`; this module asks nobody.
+"""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
-_MAGIC = 0
+_MAGIC = b"\0"
 _FRAME = 5
 """Confluent wire format: one zero byte, the schema id in four bytes, then the payload."""
+
+
+class Schemas(Protocol):
+    """Read payloads by the schemas that their frames name."""
+
+    def read(self, schema_id: int, payload: bytes) -> object:
+        """Return the value of a payload.
+
+        Raises:
+            Undecodable: There is no such schema, or the payload is not of it.
+            SchemasUnavailableError: That cannot be known now.
+        """
+
+
+class SchemasUnavailableError(Exception):
+    """Say that nobody can tell now what a schema is: the record must be read again later."""
 
 
 class Undecodable(ValueError):  # noqa: N818 - the state of a record, told to whoever reads the dead-letter topic
@@ -30,19 +49,25 @@ class Record:
     fields: Mapping[str, Any]
 
 
-def decode(value: bytes) -> Record:
+def decode(value: bytes, schemas: Schemas | None = None) -> Record:
     """Read the value of a record.
 
+    Args:
+        value: Its bytes.
+        schemas: What reads a framed value; None takes every frame for one around JSON.
+
     Raises:
-        Undecodable: The bytes are no JSON object, or lack an `id`.
+        Undecodable: The bytes are no event header: no object or record, or without an `id`.
+        SchemasUnavailableError: The schema cannot be had now.
     """
-    payload = value[_FRAME:] if value[:1] == bytes([_MAGIC]) and len(value) > _FRAME else value
-    try:
-        fields = json.loads(payload)
-    except (UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise Undecodable(f"the value is not JSON: {error}") from error
+    if value[:1] != _MAGIC or len(value) < _FRAME:
+        fields = read_json(value)
+    elif schemas is None:
+        fields = read_json(value[_FRAME:], "; for Avro, set SCHEMA_REGISTRY_URL")
+    else:
+        fields = schemas.read(int.from_bytes(value[1:_FRAME], "big"), value[_FRAME:])
     if not isinstance(fields, dict):
-        raise Undecodable(f"the value is a JSON {type(fields).__name__}, not an object")
+        raise Undecodable(f"the value is a {type(fields).__name__}, not an object")
     if not isinstance(fields.get("id"), str):
         raise Undecodable("the value has no text field `id`")
     return Record(
@@ -56,6 +81,18 @@ def decode(value: bytes) -> Record:
         table=_text(fields.get("__table")),
         fields=fields,
     )
+
+
+def read_json(payload: bytes, remedy: str = "") -> object:
+    """Return the JSON of a payload.
+
+    Raises:
+        Undecodable: It is none; the message ends with the remedy.
+    """
+    try:
+        return json.loads(payload)
+    except (UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise Undecodable(f"the value is not JSON: {error}{remedy}") from error
 
 
 def _text(value: object) -> str | None:

@@ -30,13 +30,13 @@ import org.apache.flink.table.types.inference.TypeStrategies;
 public class HeaderParser extends TableFunction {
 
     /** The order of columns.py; a test compares the two. */
-    private static final String[] TEXTS = {
+    public static final String[] TEXTS = {
         "id", "event_name", "event_type", "created_date", "saved_date", "header_data", "__op", "__table"
     };
-    private static final String NUMBER = "__ts_ms";
-    private static final int WIDTH = 10;
-    private static final int NUMBER_AT = 8;
-    private static final int FAULT_AT = 9;
+    public static final String NUMBER = "__ts_ms";
+    public static final int WIDTH = 10;
+    public static final int NUMBER_AT = 8;
+    public static final int FAULT_AT = 9;
 
     private transient JsonFactory json;
     private transient Map positions;

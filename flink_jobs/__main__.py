@@ -22,6 +22,7 @@ from flink_jobs.filters import FilterError, load_filters
 from flink_jobs.gateway import gateway_way
 from flink_jobs.keeper import Keeper
 from flink_jobs.plan import PlanError
+from flink_jobs.registry import RegistryError
 from flink_jobs.rest import FlinkError, FlinkRest
 from flink_jobs.settings import FlinkSettings, SqlSettings
 from flink_jobs.status import job_status
@@ -131,7 +132,7 @@ def _told(kind: type[_S]) -> Iterator[_S]:
     except FilterError as error:
         sys.stderr.write(f"{settings.filters_file}: {error}\n")
         raise typer.Exit(1) from error
-    except (DialectError, PlanError, FlinkError, SubmissionError) as error:
+    except (DialectError, PlanError, RegistryError, FlinkError, SubmissionError) as error:
         sys.stderr.write(f"{error}\n")
         raise typer.Exit(1) from error
 

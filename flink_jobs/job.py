@@ -39,7 +39,7 @@ def compile_plan(blueprint: Blueprint) -> Plan:
 
         gateway = get_gateway()
         try:
-            functions = _functions_jar(gateway.jvm)
+            functions = _functions_jar(gateway, blueprint)
             jar = Path(scratch) / "functions.jar"
             jar.write_bytes(functions)
             fresh, restoring = _serialised(gateway.jvm, blueprint, [*blueprint.jars, str(jar)])
@@ -53,15 +53,24 @@ def compile_plan(blueprint: Blueprint) -> Plan:
     return plan
 
 
-def _functions_jar(jvm: Any) -> bytes:
-    """Compile the job's Java functions; equal sources give equal bytes."""
+def _functions_jar(gateway: Any, blueprint: Blueprint | None = None) -> bytes:
+    """Compile the job's Java classes; equal sources give equal bytes."""
+    jvm = gateway.jvm
+    places = [Path(jar).as_uri() for jar in (blueprint.jars if blueprint else ())]
+    urls = gateway.new_array(jvm.java.net.URL, len(places))
+    for number, place in enumerate(places):
+        urls[number] = jvm.java.net.URI.create(place).toURL()
+    # What one source needs of an earlier one, or of an archive, its compiler finds through the loader before it.
+    loader = jvm.java.net.URLClassLoader(urls, jvm.java.lang.Thread.currentThread().getContextClassLoader())
     classes: dict[str, bytes] = {}
-    for source in java_sources().values():
+    for source in java_sources(avro=blueprint is not None and blueprint.avro).values():
         compiler = jvm.org.codehaus.janino.SimpleCompiler()
         compiler.setSourceVersion(8)
         compiler.setTargetVersion(8)
+        compiler.setParentClassLoader(loader)
         compiler.cook(source)
         classes |= {str(name): bytes(body) for name, body in compiler.getBytecodes().items()}
+        loader = compiler.getClassLoader()
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name in sorted(classes):

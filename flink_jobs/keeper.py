@@ -11,10 +11,12 @@ from threading import Event
 
 import structlog
 
+from flink_jobs.compiling import StoppedError
 from flink_jobs.ending import SubmissionError
 from flink_jobs.filters import FilterError
 from flink_jobs.lock import BusyError
 from flink_jobs.plan import PlanError
+from flink_jobs.registry import RegistryError, RegistryUnreachableError
 from flink_jobs.rest import FlinkError, FlinkRest, FlinkUnreachableError, Job
 from flink_jobs.settings import FlinkSettings
 from flink_jobs.submission import Submitter, UncommittedError
@@ -23,6 +25,7 @@ _log = structlog.get_logger()
 
 _INTERVAL_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 60.0
+_REGISTRY_PAUSE_SECONDS = 1.0
 _CHECKPOINT_SECONDS = 5.0
 """Well within the ten seconds that a container is given to end."""
 
@@ -53,7 +56,8 @@ class Keeper:
         Raises:
             FilterError: The filter file is wrong and no earlier plan is kept.
             PlanError: The job cannot be compiled and no earlier plan is kept.
-            StoppedError: `stop` was set while the plan was compiled.
+            RegistryError: The schema registry forbids the job and no earlier plan is kept.
+            StoppedError: `stop` was set before there was a plan.
         """
         self.choose(stop)
         while not stop.is_set():
@@ -84,12 +88,24 @@ class Keeper:
     def choose(self, stop: Event) -> None:
         """Decide what to submit when no job is there: what was deployed last, at the first start the filter file."""
         try:
-            self._wanted = self._submitter.planner.prepare_deployed(stop)
-        except (FilterError, PlanError) as error:
+            self._wanted = self._prepare(stop)
+        except (FilterError, PlanError, RegistryError) as error:
             if self._submitter.plans.current is None:
                 raise
             remedy = "correct the file and run `python -m flink_jobs submit`; until then the last good plan runs"
             _log.error("filters_unusable", reason=str(error), remedy=remedy)
+
+    def _prepare(self, stop: Event) -> str:
+        """Return the digest of the plan to run; a registry that is away is waited for where no plan can do without."""
+        while True:
+            try:
+                return self._submitter.planner.prepare_deployed(stop)
+            except RegistryUnreachableError as error:
+                if self._submitter.plans.current is not None:
+                    raise
+                self._tell("registry_unreachable", str(error))
+                if stop.wait(_REGISTRY_PAUSE_SECONDS):
+                    raise StoppedError from error
 
     def look(self) -> None:
         """Look once, and act; whatever the cluster answers, this returns."""

@@ -22,13 +22,15 @@ from typing import Final
 from flink_jobs.checkpoints import location
 from flink_jobs.delivery import Guarantee
 from flink_jobs.settings import FlinkSettings
-from flink_jobs.sql import Kind, Statement
+from flink_jobs.sql import Kind, Registry, Statement
 
 STAND_IN_JOB_ID: Final = "b6d1f0a2c4e84f7e9a3b5c7d1e2f4a68"
 STAND_IN_CHECKPOINT: Final = "headwater:checkpoint-to-start-from"
 _TC_STRING: Final = b"\x74"
 _FUNCTIONS: Final = ("HeaderParser", "HeaderValue", "TopicOf", "EachTopic")
-_VERSION: Final = 2
+_AVRO_FUNCTIONS: Final = ("HeaderParser", "BoundedDecoder", "SchemaLookup", "AvroHeaderParser", *_FUNCTIONS[1:])
+"""Each after those that it needs."""
+_VERSION: Final = 3
 """Raised when plans of an earlier form must not be used any more."""
 
 
@@ -44,8 +46,9 @@ class Blueprint:
         name: The job's name in the cluster.
         configuration: Flink's options of the job.
         statements: Its SQL.
-        jars: The archives that planning needs: the Kafka SQL connector.
+        jars: The archives that planning needs: the Kafka SQL connector, and Flink's Avro format where it is used.
         transactional: Whether it writes in transactions.
+        avro: Whether values are Avro.
     """
 
     name: str
@@ -53,6 +56,7 @@ class Blueprint:
     statements: tuple[Statement, ...]
     jars: tuple[str, ...]
     transactional: bool = False
+    avro: bool = False
 
     @property
     def digest(self) -> str:
@@ -61,7 +65,7 @@ class Blueprint:
             **asdict(self),
             "statements": [(each.kind.name, each.name, each.text) for each in self.statements],
             "jars": [f"{Path(jar).name} {Path(jar).stat().st_size}" for jar in self.jars],
-            "functions": java_sources(),
+            "functions": java_sources(avro=self.avro),
             "flink": metadata.version("apache-flink"),
             "version": _VERSION,
         }
@@ -78,7 +82,7 @@ class Blueprint:
         """Read what `to_json` wrote."""
         body = json.loads(text)
         statements = tuple(Statement(Kind[each["kind"]], each["name"], each["text"]) for each in body["statements"])
-        return cls(body["name"], body["configuration"], statements, tuple(body["jars"]), body["transactional"])
+        return cls(**{**body, "statements": statements, "jars": tuple(body["jars"])})
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +118,11 @@ class Plan:
         return body
 
 
-def java_sources() -> dict[str, str]:
-    """Return the Java source of each function of the job, by the name of its class."""
+def java_sources(*, avro: bool = False) -> dict[str, str]:
+    """Return the Java source of each class of the job, by its name; one comes after those that it needs."""
     folder = resources.files("flink_jobs")
-    return {name: folder.joinpath(f"{name}.java").read_text("utf-8") for name in _FUNCTIONS}
+    names = _AVRO_FUNCTIONS if avro else _FUNCTIONS
+    return {name: folder.joinpath(f"{name}.java").read_text("utf-8") for name in names}
 
 
 def blueprint(settings: FlinkSettings, parts: Sequence[Statement]) -> Blueprint:
@@ -126,8 +131,9 @@ def blueprint(settings: FlinkSettings, parts: Sequence[Statement]) -> Blueprint:
         name=settings.flink_job_name,
         configuration=_configuration(settings),
         statements=tuple(parts),
-        jars=tuple(str(jar) for jar in settings.flink_connector_jars),
+        jars=tuple(str(jar) for jar in settings.archives),
         transactional=settings.flink_delivery is Guarantee.EXACTLY_ONCE,
+        avro=settings.registry is not None,
     )
 
 
@@ -156,7 +162,16 @@ def _configuration(settings: FlinkSettings) -> dict[str, str]:
         "table.exec.uid.generation": "ALWAYS",
         # With it, the view is planned once for both inserts, so that each record is parsed once.
         "table.optimizer.reuse-optimize-block-with-digest-enabled": "true",
+        **_job_parameters(settings.registry),
     }
+
+
+def _job_parameters(registry: Registry | None) -> dict[str, str]:
+    """Return what `AvroHeaderParser` asks for; Flink masks what it shows of `basic-auth` and `token`."""
+    if registry is None:
+        return {}
+    given = {"url": registry.url, **registry.credentials}
+    return {f"pipeline.global-job-parameters.headwater.schema-registry.{name}": value for name, value in given.items()}
 
 
 class PlanStore:

@@ -13,8 +13,9 @@ from flink_jobs.filters import FilterSet, load_filters
 from flink_jobs.lifecycle.records import Records
 from flink_jobs.lock import alone
 from flink_jobs.plan import Blueprint, PlanStore, blueprint
+from flink_jobs.registry import RegistryUnreachableError, admit
 from flink_jobs.settings import FlinkSettings
-from flink_jobs.sql import statements
+from flink_jobs.sql import filtered_topics, statements
 
 _log = structlog.get_logger()
 
@@ -45,6 +46,7 @@ class Planner:
         Raises:
             FilterError: The filter file is wrong.
             PlanError: It cannot be compiled.
+            RegistryError: The schema registry does not allow what would be written, or does not answer.
             StoppedError: `stop` was set meanwhile.
         """
         return self.prepare_set(load_filters(self._settings.filters_file), stop)
@@ -57,6 +59,7 @@ class Planner:
         Raises:
             FilterError: There was no submission yet, and the filter file is wrong.
             PlanError: It cannot be compiled.
+            RegistryError: The schema registry does not allow what would be written, or does not answer.
             StoppedError: `stop` was set meanwhile.
         """
         ran = self.records.find(self.plans.current)
@@ -67,9 +70,11 @@ class Planner:
 
         Raises:
             PlanError: It cannot be compiled.
+            RegistryError: The schema registry does not allow what would be written, or does not answer.
             StoppedError: `stop` was set meanwhile.
         """
         wanted = self._blueprint(filters)
+        self._admit(filters, known=wanted.digest in self.plans)
         if wanted.digest not in self.plans:
             begun = time.monotonic()
             with alone(self._settings.flink_plan_dir):
@@ -78,6 +83,18 @@ class Planner:
             _log.info("plan_compiled", digest=wanted.digest, seconds=round(time.monotonic() - begun, 2))
         self.records.note(wanted.digest, filters)
         return wanted.digest
+
+    def _admit(self, filters: FilterSet, *, known: bool) -> None:
+        places = self._settings.places
+        if places.registry is None:
+            return
+        try:
+            admit(places.registry, filtered_topics(filters, places.suffix))
+        except RegistryUnreachableError as error:
+            # What was admitted once may run; its tasks wait for the registry by themselves.
+            if not known:
+                raise
+            _log.warning("registry_unreachable", reason=str(error))
 
     def _blueprint(self, filters: FilterSet) -> Blueprint:
         return blueprint(self._settings, statements(filters, self._settings.places))

@@ -3,14 +3,22 @@
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Final, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, PositiveInt, field_validator, model_validator
+from pydantic import Field, PositiveInt, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 import schemas
 from flink_jobs.delivery import Delivery, Guarantee
-from flink_jobs.sql import Places
+from flink_jobs.sql import Places, Registry
+
+_USER, _TOKEN = "basic.auth.user.info", "bearer.auth.token"
+_CREDENTIALS: Final = {
+    _USER: ({"basic-auth.credentials-source": "USER_INFO"}, "basic-auth.user-info"),
+    _TOKEN: ({"bearer-auth.credentials-source": "STATIC_TOKEN"}, "bearer-auth.token"),
+}
+"""What can be set of a registry: the options of Flink's format that go with it, and the one that holds it."""
 
 
 class SqlSettings(BaseSettings):
@@ -20,12 +28,15 @@ class SqlSettings(BaseSettings):
         kafka_bootstrap_servers: The broker, as the cluster reaches it; empty where no statement names one.
         filters_file: The filter definitions.
         flink_consumer_group: The group whose offsets are committed at each checkpoint.
+        flink_value_format: How values are written on the raw and the filtered topics.
+        schema_registry_url: The base of the registry's Confluent-compatible interface; for Avro.
+        schema_registry_config: How we prove who we are, by the names that Confluent's clients use.
 
     Raises:
         pydantic.ValidationError: A variable is unreadable; the message names it.
     """
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
 
     kafka_bootstrap_servers: str = ""
     filters_file: Path = Field(default_factory=schemas.filters_path)
@@ -34,6 +45,42 @@ class SqlSettings(BaseSettings):
     dead_letter_topic: str = "dlq-raw-event-headers"
     topic_suffix: str = "-flink"
     log_level: str = "info"
+    flink_value_format: Literal["json", "avro"] = "json"
+    schema_registry_url: str = ""
+    schema_registry_config: dict[str, SecretStr] = {}
+
+    @field_validator("schema_registry_url")
+    @classmethod
+    def _plain_url(cls, url: str) -> str:
+        if url and urlsplit(url).scheme not in ("http", "https"):
+            raise ValueError("expected a URL that begins with http:// or https://")
+        if "@" in urlsplit(url).netloc:
+            raise ValueError(f"a password belongs into SCHEMA_REGISTRY_CONFIG, under {_USER}, where it is masked")
+        return url.rstrip("/")
+
+    @field_validator("schema_registry_config")
+    @classmethod
+    def _known_to_the_registry(cls, config: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        if unknown := sorted(config.keys() - _CREDENTIALS.keys()):
+            raise ValueError(f"unknown: {', '.join(unknown)}; there are {', '.join(_CREDENTIALS)}")
+        return config
+
+    @model_validator(mode="after")
+    def _fit_for_avro(self) -> Self:
+        if self.flink_value_format == "avro" and not self.schema_registry_url:
+            raise ValueError("FLINK_VALUE_FORMAT=avro needs SCHEMA_REGISTRY_URL")
+        return self
+
+    @property
+    def registry(self) -> Registry | None:
+        """Return where schemas are; None when values are JSON."""
+        if self.flink_value_format == "json":
+            return None
+        credentials: dict[str, str] = {}
+        for name, secret in self.schema_registry_config.items():
+            beside, option = _CREDENTIALS[name]
+            credentials |= {**beside, option: secret.get_secret_value()}
+        return Registry(self.schema_registry_url, credentials)
 
     @property
     def places(self) -> Places:
@@ -44,6 +91,7 @@ class SqlSettings(BaseSettings):
             dead_letter_topic=self.dead_letter_topic,
             group=self.flink_consumer_group,
             suffix=self.topic_suffix,
+            registry=self.registry,
         )
 
 
@@ -61,6 +109,7 @@ class FlinkSettings(SqlSettings):
         flink_transaction_timeout_seconds: When the broker gives a transaction of the job up; at most the broker's own
             `transaction.max.timeout.ms`.
         flink_checkpoint_interval_seconds: By default 10, and with `exactly-once` 1: a record is seen when it is over.
+        flink_avro_jars: The same of Flink's Avro format with its registry; needed for Avro only.
 
     Raises:
         pydantic.ValidationError: A variable is missing or unreadable; the message names it.
@@ -72,24 +121,26 @@ class FlinkSettings(SqlSettings):
     flink_savepoint_dir: Path = Path()
     flink_plan_dir: Path = Path()
     flink_connector_jars: Annotated[tuple[Path, ...], NoDecode] = ()
+    flink_avro_jars: Annotated[tuple[Path, ...], NoDecode] = ()
     flink_job_name: str = "headwater-filters"
     flink_parallelism: PositiveInt = 2
     flink_delivery: Guarantee = Guarantee.AT_LEAST_ONCE
     flink_transaction_timeout_seconds: PositiveInt = 900
     flink_checkpoint_interval_seconds: Annotated[float, Field(gt=0)] = 10
 
-    @field_validator("flink_connector_jars", mode="before")
+    @field_validator("flink_connector_jars", "flink_avro_jars", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(Path(part) for part in value.split(os.pathsep) if part) if isinstance(value, str) else value
 
-    @field_validator("flink_connector_jars")
+    @field_validator("flink_connector_jars", "flink_avro_jars")
     @classmethod
-    def _present(cls, places: tuple[Path, ...]) -> tuple[Path, ...]:
+    def _present(cls, places: tuple[Path, ...], info: ValidationInfo) -> tuple[Path, ...]:
         jars = [jar for place in places for jar in (sorted(place.glob("*.jar")) if place.is_dir() else [place])]
         for jar in jars:
             if not jar.is_file():
-                message = f"FLINK_CONNECTOR_JARS names {jar}, which is no file; fetch the Kafka SQL connector first"
+                what = "Kafka SQL connector" if info.field_name == "flink_connector_jars" else "Avro format"
+                message = f"{str(info.field_name).upper()} names {jar}, which is no file; fetch the {what} first"
                 raise ValueError(message)
         return tuple(jar.absolute() for jar in jars)
 
@@ -129,3 +180,8 @@ class FlinkSettings(SqlSettings):
         """Return the broker, topics and group for the SQL, and how they are written."""
         delivery = Delivery(self.flink_delivery, self.flink_job_name, self.flink_transaction_timeout_seconds)
         return replace(super().places, delivery=delivery)
+
+    @property
+    def archives(self) -> tuple[Path, ...]:
+        """Return the archives that the job needs beside Flink's own."""
+        return (*self.flink_connector_jars, *(self.flink_avro_jars if self.registry else ()))

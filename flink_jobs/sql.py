@@ -5,12 +5,14 @@ so that a further filter costs no writer. What cannot be parsed goes to the dead
 run anything. Facts: FL-40 to FL-49, FL-55; options of the Kafka SQL connector 5.0.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum, auto
 from typing import Final
 
+import schemas
 from flink_jobs.columns import COLUMNS, TEXT_COLUMNS
 from flink_jobs.delivery import Delivery
 from flink_jobs.dispatch import HEADER_VALUE, TOPIC_OF, topics_expression
@@ -27,6 +29,8 @@ FUNCTIONS: Final = {
     _EACH: "headwater.EachTopic",
 }
 """Our functions in Java, by the name that SQL knows them by."""
+AVRO_FUNCTIONS: Final = {**FUNCTIONS, _PARSER: "headwater.AvroHeaderParser"}
+"""The same where values are Avro."""
 _BYTES: Final = "raw-event-headers-bytes"
 _HEADERS: Final = "raw-event-headers"
 _FILTERED: Final = "filtered-events"
@@ -60,6 +64,25 @@ class Statement:
 
 
 @dataclass(frozen=True, slots=True)
+class Registry:
+    """Say where the schema registry is that Avro values go by.
+
+    Attributes:
+        url: The base of its Confluent-compatible interface, as the cluster reaches it.
+        credentials: Options of Flink's format that prove who we are, such as `basic-auth.user-info`.
+    """
+
+    url: str
+    credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def masked(self) -> "Registry":
+        """Return the same for a person's eyes: no secret is in a script."""
+        hidden = {name: "******" for name in self.credentials if name.endswith((".user-info", ".token"))}
+        return Registry(self.url, {**self.credentials, **hidden})
+
+
+@dataclass(frozen=True, slots=True)
 class Places:
     """Name the broker, the topics and the group that the job works with.
 
@@ -71,6 +94,7 @@ class Places:
         suffix: Appended to the output topic of every filter, the mark of this processor (CD-24).
         security: The options by which a client of the broker proves who it is, without their prefix `properties.`.
         delivery: How it writes.
+        registry: Where schemas are when values are Avro; None when they are JSON.
     """
 
     bootstrap_servers: str
@@ -80,6 +104,23 @@ class Places:
     suffix: str = "-flink"
     security: tuple[tuple[str, str], ...] = (("security.protocol", "PLAINTEXT"),)
     delivery: Delivery = field(default_factory=Delivery)
+    registry: Registry | None = None
+
+
+def filtered_schema() -> str:
+    """Return the Avro schema of every filtered topic, spelled as Avro's own library writes it."""
+    return json.dumps(schemas.avro_schema("filtered-event-header"), separators=(",", ":"))
+
+
+def filtered_subject() -> str:
+    """Return the subject that the one writer of all filtered topics goes by: the full name of its record."""
+    schema = schemas.avro_schema("filtered-event-header")
+    return f"{schema['namespace']}.{schema['name']}"
+
+
+def filtered_topics(filters: FilterSet, suffix: str) -> tuple[str, ...]:
+    """Return the topics that the job writes, each once, in the order of their filters."""
+    return tuple(dict.fromkeys(each.output_topic + suffix for each in filters.filters if each.runs_on_flink))
 
 
 def statements(filters: FilterSet, places: Places) -> tuple[Statement, ...]:
@@ -88,12 +129,13 @@ def statements(filters: FilterSet, places: Places) -> tuple[Statement, ...]:
     Filters that are disabled or gone have no part in it (FL-32).
     """
     active = [each for each in filters.filters if each.runs_on_flink]
-    topics = tuple(dict.fromkeys(each.output_topic + places.suffix for each in active))
+    topics = filtered_topics(filters, places.suffix)
+    functions = FUNCTIONS if places.registry is None else AVRO_FUNCTIONS
     routed = [_filtered_sink(topics, places)] if topics else []
     routing = [_routing(active, places.suffix)] if topics else []
     return (
         _source(places),
-        *(_function(name, java_class) for name, java_class in FUNCTIONS.items()),
+        *(_function(name, java_class) for name, java_class in functions.items()),
         _headers(),
         *routed,
         _dead_letter_sink(places),
@@ -186,8 +228,21 @@ def _filtered_sink(topics: Sequence[str], places: Places) -> Statement:
     columns = ("`key` BYTES", *(f"{identifier(name)} STRING" for name in TEXT_COLUMNS), "`topic` STRING METADATA")
     # A pattern and not a list, because a list of one topic takes the column `topic` away.
     pattern = "|".join(topic.replace(".", "[.]") for topic in topics)
-    options = {**_kafka(places, topic_pattern=pattern), **_formats("json"), **_writing(places, _FILTERED)}
+    options = {**_kafka(places, topic_pattern=pattern), **_value(places), **_writing(places, _FILTERED)}
     return _table(_FILTERED, columns, options)
+
+
+def _value(places: Places) -> dict[str, str]:
+    if places.registry is None:
+        return _formats("json")
+    given = {
+        "url": places.registry.url,
+        # One writer has one subject, whatever the topic; `registry` files the schema under each topic's name as well.
+        "subject": filtered_subject(),
+        "schema": filtered_schema(),
+        **places.registry.credentials,
+    }
+    return {**_formats("avro-confluent"), **{f"value.avro-confluent.{name}": value for name, value in given.items()}}
 
 
 def _dead_letter_sink(places: Places) -> Statement:

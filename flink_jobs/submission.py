@@ -51,7 +51,7 @@ class Submitter:
         self.records = self.planner.records
         self.folders = Folders(settings.flink_checkpoint_dir, settings.flink_savepoint_dir)
         self.ending = Ending(rest, self.ledger, settings.flink_savepoint_dir)
-        self._by_rest = by_rest(rest, settings.flink_connector_jars)
+        self._by_rest = by_rest(rest, settings.archives)
 
     def look(self) -> Sight:
         """Return what the cluster, and the ledger behind it, know of our job; note the ends that are news.

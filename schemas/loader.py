@@ -129,6 +129,18 @@ def registry_schema(subject: str) -> Json:
     return _read("registry", f"{subject}.json")
 
 
+def avro_schema(name: str) -> Json:
+    """Return one Avro schema: `filtered-event-header` is that of every filtered topic (FL-41).
+
+    Raises:
+        LookupError: No such schema.
+    """
+    if not _ROOT.joinpath("avro", f"{name}.json").is_file():
+        message = f"no Avro schema {name!r} is declared"
+        raise LookupError(message)
+    return _read("avro", f"{name}.json")
+
+
 def samples(*, exact: bool = False) -> dict[str, Json]:
     """Return the sample events by name (EV-120, EV-121, EV-126), oldest first, so that a car precedes its loan.
 

@@ -21,6 +21,7 @@ from stack import status as status_report
 from stack.demo import run_demo
 from stack.errors import StackError
 from stack.journey import DemoResult
+from stack.lags import Lag
 from stack.local import HELPERS, SERVICES, LocalStack, current_stack
 from stack.settings import CdcEngine, StackSettings
 from stack.terminal import AsJson, console, page
@@ -241,8 +242,19 @@ def _print_status(stack: LocalStack) -> None:
     for job in report.jobs:
         if job.state not in ("CANCELED", "FINISHED"):
             out.print(f"job {job.line}", soft_wrap=True)
+    if report.consumers:
+        out.print(_lag_table(report.consumers))
     jobs = "" if any(job.state == "RUNNING" for job in report.jobs) else " no job runs;"
     out.print(f"stack {report.state};{jobs} {report.memory_bytes / 1e9:.2f} GB of memory")
+
+
+def _lag_table(consumers: tuple[Lag, ...]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for heading in ("consumer group", "topic", "members", "lag"):
+        table.add_column(heading, justify="right" if heading in ("members", "lag") else "left", no_wrap=True)
+    for one in consumers:
+        table.add_row(one.group, one.topic, str(one.members), f"{one.lag:,}")
+    return table
 
 
 def run() -> int:

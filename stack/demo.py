@@ -47,7 +47,7 @@ def run_demo(settings: StackSettings, console: Console, *, events: int, rate: fl
 
 @contextmanager
 def _watching(settings: StackSettings, topics: list[str]) -> Iterator[Watcher]:
-    watcher = Watcher(settings.kafka_bootstrap, topics)
+    watcher = Watcher(settings.kafka_bootstrap, topics, settings.schemas_url)
     try:
         yield watcher
     finally:

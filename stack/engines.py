@@ -19,7 +19,7 @@ from cdc.errors import CdcError, Kind
 from cdc.settings import Settings
 from cdc.watch.diagnosis import Diagnosis, failed, remedy_of
 from cdc.watch.doctor import diagnose
-from stack import connect, maven
+from stack import connect, formats, maven
 from stack.errors import StackError
 from stack.local import ENGINES, LocalStack
 from stack.settings import CdcEngine, StackSettings
@@ -40,18 +40,21 @@ def chosen(stack: LocalStack, wanted: CdcEngine | None, *, wiped: bool = False) 
         wiped: Whether the record is to be forgotten.
 
     Raises:
-        StackError: The slot belongs to the other engine.
+        StackError: The slot belongs to the other engine, or the topics hold another form of values.
     """
-    settings = stack.settings
-    asked = wanted or (settings.cdc if "cdc" in settings.model_fields_set else None)
     recorded = None if wiped else stack.state.load()
+    settings = formats.settled(stack.settings, recorded)
+    asked = wanted or (settings.cdc if "cdc" in settings.model_fields_set else None)
     if recorded is not None and asked not in (None, recorded.cdc):
         raise StackError(
             f"The changes of this stack are carried by {recorded.cdc}, and the slot is where that engine left it.",
             f"Run `headwater up -d` and then `headwater cdc switch {asked}`, or start afresh with `up --wipe`.",
         )
     engine = recorded.cdc if recorded is not None else asked or settings.cdc
-    return stack if engine == settings.cdc else LocalStack(settings.model_copy(update={"cdc": engine}))
+    if engine == "debezium":
+        formats.refuse_debezium(settings)
+    settings = settings.model_copy(update={"cdc": engine})
+    return stack if settings == stack.settings else LocalStack(settings)
 
 
 def refuse_other(stack: LocalStack, wanted: CdcEngine | None) -> None:
@@ -114,6 +117,8 @@ def switch(stack: LocalStack, wanted: CdcEngine) -> Handover | None:
     """
     if not stack.supervisor.alive:
         raise StackError("The stack is not running.", "Run `headwater up -d` first.")
+    if wanted == "debezium":
+        formats.refuse_debezium(stack.settings)
     with stack.state.locked():
         if wanted == stack.settings.cdc == "native":
             stack.start(ENGINES["native"])

@@ -41,8 +41,10 @@ _OPENED = (
 
 
 def class_path(settings: StackSettings) -> tuple[Path, ...]:
-    """Return Flink's own archives and the Kafka connector."""
-    return (*sorted((_HOME / "lib").glob("*.jar")), *maven.class_path("flink-kafka", settings.cache_dir))
+    """Return Flink's own archives and the Kafka connector; where values are Avro, its format too."""
+    bundles = ("flink-kafka", "flink-avro") if settings.value_format == "avro" else ("flink-kafka",)
+    added = (jar for name in bundles for jar in maven.class_path(name, settings.cache_dir))
+    return (*sorted((_HOME / "lib").glob("*.jar")), *added)
 
 
 def checkpoints(state: State) -> Path:

@@ -23,6 +23,7 @@ from flink_jobs.ending import SubmissionError
 from flink_jobs.filters import FilterError
 from flink_jobs.gateway import gateway_way
 from flink_jobs.plan import PlanError
+from flink_jobs.registry import RegistryError
 from flink_jobs.rest import FlinkError, FlinkRest, Job
 from flink_jobs.settings import FlinkSettings
 from flink_jobs.status import job_status
@@ -155,6 +156,8 @@ def _stage(url: str | None) -> Iterator[_Stage]:
             yield _Stage(settings, rest, Submitter(settings, rest))
         except FilterError as error:
             raise StackError(f"{settings.filters_file}: {error}.", "Correct the filter file.") from error
+        except RegistryError as error:
+            raise StackError(f"{error}", "See the schema registry.") from error
         except (FlinkError, PlanError, SubmissionError) as error:
             page_of_flink = f"See Flink's web page at {settings.flink_rest_url}."
             raise StackError(f"{str(error)[:1].upper()}{str(error)[1:]}.", page_of_flink) from error

@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import SecretStr, ValidationError
 
+from cdc.emission import FormatName
 from cdc.settings import Settings
 from stack.errors import StackError
 from stack.local import current_stack
@@ -18,6 +19,10 @@ def installation() -> tuple[Settings, str | None]:
         given["database_url"] = SecretStr(local.database_url)
     if "KAFKA_BOOTSTRAP_SERVERS" not in os.environ:
         given["kafka_bootstrap_servers"] = local.kafka_bootstrap
+    if "database_url" in given and "CDC_FORMAT" not in os.environ and local.value_format == "avro":
+        given["cdc_format"] = FormatName.AVRO
+        if "CDC_SCHEMA_REGISTRY_URL" not in os.environ:
+            given["cdc_schema_registry_url"] = SecretStr(local.schemas_url)
     try:
         settings = Settings(**given)
     except ValidationError as error:

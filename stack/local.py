@@ -11,7 +11,7 @@ from threading import Event
 
 import psutil
 
-from stack import connect, flink, java, kafka, maven, pipeline, postgres, restarts
+from stack import connect, flink, java, kafka, maven, pipeline, postgres, registry, restarts
 from stack.errors import StackError
 from stack.service import Service
 from stack.settings import CdcEngine, StackSettings
@@ -24,6 +24,8 @@ ENGINES: dict[CdcEngine, str] = {"native": "cdc", "debezium": connect.SERVICE}
 """The service that carries the changes, by the user's choice."""
 
 _BUNDLES = ("kafka", "flink-kafka")
+
+_STAYS = ("cdc", "value_format", "registry_url")
 
 _STARTUP_SECONDS = 120
 _SUPERVISOR_SECONDS = 15
@@ -61,6 +63,7 @@ class LocalStack:
             *flink.services(self.settings, self.state),
             pipeline.cdc(self.settings),
             connect.service(self.settings, self.state),
+            registry.service(self.settings),
             pipeline.producer(self.settings),
             pipeline.job_keeper(self.settings, self.state),
         )
@@ -73,12 +76,14 @@ class LocalStack:
 
     @property
     def wanted(self) -> tuple[str, ...]:
-        """Return the services that this stack runs: one engine of the two."""
-        return tuple(self.engine if name in ENGINES.values() else name for name in SERVICES)
+        """Return the services that this stack runs: one engine of the two, and a registry where it is needed."""
+        chosen = [self.engine if name in ENGINES.values() else name for name in SERVICES]
+        return (*chosen, registry.SERVICE) if self.settings.runs_registry else tuple(chosen)
 
     def missing_archives(self) -> tuple[maven.Jar, ...]:
         """Return the Java archives that the cache does not hold yet."""
         bundles = (*_BUNDLES, connect.BUNDLE) if self.settings.cdc == "debezium" else _BUNDLES
+        bundles = (*bundles, "flink-avro") if self.settings.value_format == "avro" else bundles
         return maven.missing(bundles, self.settings.cache_dir)
 
     def open(self) -> None:
@@ -89,6 +94,8 @@ class LocalStack:
         """
         self.state.create()
         maven.fetch(self.missing_archives(), self.settings.cache_dir, maven.silent)
+        if self.settings.runs_registry:
+            registry.unpacked(self.settings.cache_dir)
         # Kept, so that this process reaps it when both end together.
         self._supervisord = process = self.supervisor.launch(list(self.services().values()))
         deadline = time.monotonic() + _SUPERVISOR_SECONDS
@@ -210,6 +217,7 @@ class LocalStack:
         stop(*ENGINES.values())
         stop(pipeline.JOB_KEEPER)
         stop("flink-jobmanager", "flink-taskmanager")
+        stop(registry.SERVICE)
         stop("kafka", "postgres")
 
 
@@ -219,5 +227,6 @@ def current_stack() -> LocalStack:
     recorded = State(present.state_dir).load()
     if recorded is not None and (running := LocalStack(recorded)).supervisor.alive:
         return running
-    # Which engine the slot belongs to is the stack's to say, not the present settings'.
-    return LocalStack(present if recorded is None else present.model_copy(update={"cdc": recorded.cdc}))
+    # Which engine the slot belongs to, and what the topics hold, is the stack's to say, not the present settings'.
+    kept = {} if recorded is None else {name: getattr(recorded, name) for name in _STAYS}
+    return LocalStack(present.model_copy(update=kept))

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 
 import schemas
-from stack import flink, java, kafka, maven
+from stack import flink, formats, java, kafka, maven
 from stack.errors import StackError
 from stack.service import Service
 from stack.settings import HOST, StackSettings
@@ -47,6 +47,7 @@ def cdc(settings: StackSettings) -> Service:
             "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap,
             "CDC_HTTP_HOST": HOST,
             "CDC_HTTP_PORT": str(settings.cdc_port),
+            **formats.engine(settings),
         },
         ready=lambda: _answers(f"{settings.cdc_url}/readyz"),
         endpoint=settings.cdc_url,
@@ -95,6 +96,7 @@ def job_environment(settings: StackSettings, state: State) -> dict[str, str]:
         "FLINK_DELIVERY": settings.delivery,
         "FLINK_TRANSACTION_TIMEOUT_SECONDS": str(kafka.TRANSACTION_SECONDS),
         "JAVA_HOME": str(java.JAVA_HOME),
+        **formats.flink_job(settings),
     } | ({} if chosen is None else {"FLINK_CHECKPOINT_INTERVAL_SECONDS": str(chosen)})
 
 

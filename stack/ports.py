@@ -48,7 +48,7 @@ def _is_free(port: int) -> bool:
 
 
 def own_settings(state_dir: Path) -> StackSettings:
-    """Return the settings of a stack in this folder, every service on a free port."""
+    """Return the settings of a stack in this folder, every service on a free port, values in JSON."""
     names = [name for name in StackSettings.model_fields if name.endswith("_port")]
     ports: dict[str, Any] = dict(zip(names, free_ports(len(names)), strict=True))
-    return StackSettings(state_dir=state_dir, **ports)
+    return StackSettings(state_dir=state_dir, value_format="json", registry_url="", **ports)

@@ -62,7 +62,10 @@ def run_consumers(settings: StackSettings, routes: Iterable[Route], handled: dic
         _start_at_the_end(settings, route.topic, group)
         consumer = Consumer(
             ConsumerSettings(
-                kafka_bootstrap_servers=settings.kafka_bootstrap, kafka_topic=route.topic, consumer_group_id=group
+                kafka_bootstrap_servers=settings.kafka_bootstrap,
+                kafka_topic=route.topic,
+                consumer_group_id=group,
+                schema_registry_url=settings.schemas_url,
             ),
             note,
         )

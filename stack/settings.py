@@ -6,6 +6,7 @@ stage. Must never know how a service is started.
 
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 import platformdirs
 from pydantic import Field, PositiveInt, field_validator
@@ -19,6 +20,9 @@ CdcEngine = Literal["native", "debezium"]
 Delivery = Literal["at-least-once", "exactly-once"]
 """How often a record comes out of the Flink job when something fails on the way."""
 
+ValueFormat = Literal["json", "avro"]
+"""How values are written on the raw and the filtered topics."""
+
 HOST = "127.0.0.1"
 """The stack listens on the loopback interface only."""
 
@@ -28,7 +32,7 @@ DATABASE = "car_entities"
 class StackSettings(BaseSettings):
     """Hold the settings of one local stack."""
 
-    model_config = SettingsConfigDict(env_prefix="HEADWATER_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="HEADWATER_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
     state_dir: Path = Path(".headwater")
     cache_dir: Path = Field(default_factory=lambda: platformdirs.user_cache_path("headwater"))
@@ -40,10 +44,13 @@ class StackSettings(BaseSettings):
     producer_port: Port = 8080
     cdc_port: Port = 8083
     connect_port: Port = 8085
+    schema_registry_port: Port = 28081
     cdc: CdcEngine = "native"
     filters_file: Annotated[Path | None, Field(validation_alias="filters_file")] = None
     """The filters of this stack; by default a copy of the shipped ones, in the state folder."""
     delivery: Delivery = "at-least-once"
+    value_format: ValueFormat = "json"
+    registry_url: str = ""
     checkpoint_interval_seconds: PositiveInt | None = None
 
     @field_validator("filters_file", mode="before")
@@ -57,6 +64,29 @@ class StackSettings(BaseSettings):
         """Map the environment variable of each port to its value."""
         names = (name for name in type(self).model_fields if name.endswith("_port"))
         return {f"HEADWATER_{name.upper()}": getattr(self, name) for name in names}
+
+    @field_validator("registry_url")
+    @classmethod
+    def _plain_url(cls, url: str) -> str:
+        if url and (urlsplit(url).scheme not in ("http", "https") or "@" in urlsplit(url).netloc):
+            message = "HEADWATER_REGISTRY_URL is a URL with http:// or https:// and without a password"
+            raise ValueError(message)
+        return url.rstrip("/")
+
+    @property
+    def runs_registry(self) -> bool:
+        """Tell whether the stack has a schema registry of its own: with Avro, unless it is told of another one."""
+        return self.value_format == "avro" and not self.registry_url
+
+    @property
+    def own_registry_url(self) -> str:
+        """Return the base URL of the stack's own schema registry, in Confluent's interface."""
+        return f"http://{HOST}:{self.schema_registry_port}/apis/ccompat/v7"
+
+    @property
+    def schemas_url(self) -> str:
+        """Return the base URL of the schema registry that values go by; empty when they are JSON."""
+        return "" if self.value_format == "json" else self.registry_url or self.own_registry_url
 
     @property
     def database_url(self) -> str:

@@ -3,7 +3,6 @@
 Must never join a consumer group: it would take partitions away from its members.
 """
 
-import json
 import threading
 import time
 from collections import defaultdict
@@ -13,6 +12,9 @@ from dataclasses import dataclass
 from typing import cast
 
 from confluent_kafka import Consumer, Message, TopicPartition
+
+from consumers import ConsumerSettings, Undecodable, decode
+from consumers.record import Schemas, SchemasUnavailableError
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +48,11 @@ class Watcher:
     Args:
         bootstrap: The broker's address.
         topics: Which topics to watch.
+        registry_url: The schema registry that values go by; empty when they are JSON.
     """
 
-    def __init__(self, bootstrap: str, topics: Iterable[str]) -> None:
+    def __init__(self, bootstrap: str, topics: Iterable[str], registry_url: str = "") -> None:
+        self._schemas = _registry(registry_url)
         self.seen: dict[str, list[Sighting]] = defaultdict(list)
         self._stop = threading.Event()
         self._consumer = Consumer(
@@ -76,11 +80,21 @@ class Watcher:
                 self._note(message, time.perf_counter())
 
     def _note(self, message: Message, at: float) -> None:
-        with suppress(ValueError, TypeError, KeyError):  # a record that is no event of ours
-            event_id = json.loads(message.value() or b"")["id"]
+        with suppress(Undecodable, SchemasUnavailableError):  # a record that is no event of ours
+            event_id = decode(message.value() or b"", self._schemas).id
             headers = {name: value or b"" for name, value in _headers(message)}
             where = (message.topic() or "", message.partition() or 0, message.offset() or 0)
             self.seen[event_id].append(Sighting(*where, at, headers))
+
+
+def _registry(url: str) -> Schemas | None:
+    if not url:
+        return None
+    from consumers.registry import Registry  # noqa: PLC0415 - only Avro needs its library
+
+    # The credentials are those of a consumer, by its variable.
+    settings = ConsumerSettings(kafka_bootstrap_servers="-", kafka_topic="-", consumer_group_id="-")
+    return Registry(url, settings.schema_registry_config)
 
 
 def _headers(message: Message) -> list[tuple[str, bytes | None]]:

@@ -3,9 +3,11 @@
 from dataclasses import asdict, dataclass
 
 import psutil
+from confluent_kafka import KafkaException
 
 from stack import engines, restarts
 from stack.job_report import JobReport, reports
+from stack.lags import Lag, lags
 from stack.local import HELPERS, LocalStack
 from stack.supervision import Process, leftovers
 
@@ -31,6 +33,7 @@ class StackStatus:
     jobs: tuple[JobReport, ...]
     endpoints: dict[str, str]
     memory_bytes: int
+    consumers: tuple[Lag, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
         """Return the form that `--json` prints."""
@@ -73,9 +76,19 @@ def inspect(stack: LocalStack) -> StackStatus:
             "kafka": settings.kafka_bootstrap,
             "flink": settings.flink_url,
         }
-        | ({"connect": settings.connect_url} if settings.cdc == "debezium" else {}),
+        | ({"connect": settings.connect_url} if settings.cdc == "debezium" else {})
+        | ({"schema-registry": settings.schemas_url} if settings.schemas_url else {}),
         memory_bytes=_memory(stack) if processes else 0,
+        consumers=_consumers(settings.kafka_bootstrap) if processes else (),
     )
+
+
+def _consumers(bootstrap: str) -> tuple[Lag, ...]:
+    try:
+        return lags(bootstrap)
+    except KafkaException:
+        # Whether the broker runs is told above.
+        return ()
 
 
 def _word(process: Process | None) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from stack import connect, engines, kafka, maven, pipeline, postgres
+from stack import connect, engines, kafka, maven, pipeline, postgres, registry
 from stack.errors import StackError
 from stack.local import HELPERS, LocalStack
 from stack.settings import HOST, StackSettings
@@ -51,9 +51,11 @@ def check_ports(settings: StackSettings) -> None:
     Raises:
         StackError: A port is taken; it names the port and its setting.
     """
-    idle = "HEADWATER_CONNECT_PORT" if settings.cdc == "native" else "HEADWATER_CDC_PORT"
+    idle = {"HEADWATER_CONNECT_PORT" if settings.cdc == "native" else "HEADWATER_CDC_PORT"}
+    if not settings.runs_registry:
+        idle.add("HEADWATER_SCHEMA_REGISTRY_PORT")
     for variable, port in settings.ports.items():
-        if variable == idle:
+        if variable in idle:
             continue
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -67,6 +69,10 @@ def check_ports(settings: StackSettings) -> None:
 
 
 def _fetch(stack: LocalStack, console: Console) -> None:
+    cache = stack.settings.cache_dir
+    if stack.settings.runs_registry and not registry.program(cache).exists():
+        with console.status("  fetching the schema registry, once"):
+            registry.unpacked(cache)
     jars = stack.missing_archives()
     if not jars:
         return
@@ -103,6 +109,7 @@ def _steps(stack: LocalStack) -> tuple[Step, ...]:
         Step("tables", ("postgres",), lambda: postgres.create_tables(settings)),
         Step("topics", ("kafka",), lambda: kafka.create_topics(settings)),
         Step("producer", ("tables",), start("producer")),
+        *((Step(registry.SERVICE, ("kafka",), start(registry.SERVICE)),) if settings.runs_registry else ()),
         *_engine(stack),
         # The job's program needs seconds to start Java and plan, so it starts at once and waits for the cluster itself.
         Step(pipeline.JOB_KEEPER, (), start(pipeline.JOB_KEEPER)),
@@ -118,7 +125,8 @@ def _steps(stack: LocalStack) -> tuple[Step, ...]:
 def _engine(stack: LocalStack) -> tuple[Step, ...]:
     name = stack.engine
     if name != connect.SERVICE:
-        return (Step(name, ("tables", "topics"), lambda: stack.start(name)),)
+        asked = (registry.SERVICE,) if stack.settings.runs_registry else ()
+        return (Step(name, ("tables", "topics", *asked), lambda: stack.start(name)),)
     return (
         Step(name, ("kafka",), lambda: stack.start(name)),
         Step("connector", (name, "tables", "topics"), lambda: engines.deploy(stack)),

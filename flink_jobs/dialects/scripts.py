@@ -6,7 +6,7 @@ Facts: FL-44, FL-55, FL-56 and FL-60 of the contract.
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -139,8 +139,12 @@ def _refusal(filters: FilterSet, settings: SqlSettings, dialect: Dialect) -> str
 
 
 def _places(settings: SqlSettings, dialect: Dialect) -> Places:
+    places = settings.places
+    if places.registry is not None:
+        # A script is for reading and for files, so it holds no secret.
+        places = replace(places, registry=places.registry.masked)
     if dialect is not Dialect.MSK:
-        return settings.places
+        return places
     # The mark of the processor is another one there, unless somebody has chosen it.
     chosen = "topic_suffix" in settings.model_fields_set
-    return msk_places(settings.places, settings.topic_suffix) if chosen else msk_places(settings.places)
+    return msk_places(places, settings.topic_suffix) if chosen else msk_places(places)

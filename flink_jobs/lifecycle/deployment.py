@@ -15,6 +15,7 @@ from flink_jobs.lifecycle.file import Backup, Change, FileError, FilterFile, now
 from flink_jobs.lifecycle.records import Ran
 from flink_jobs.lifecycle.states import approve, begin, deployed, failed, settle, waiting
 from flink_jobs.plan import PlanError
+from flink_jobs.registry import RegistryError
 from flink_jobs.rest import FlinkError, Job
 from flink_jobs.settings import FlinkSettings
 from flink_jobs.submission import Submitter
@@ -195,7 +196,7 @@ def conduct(
     opened = file.update(lambda one: _opened(settle(one, known(one.id)), by=by, at=at, force=force))
     try:
         ids = act(opened)
-    except (FlinkError, PlanError, SubmissionError, TargetError) as error:
+    except (FlinkError, PlanError, RegistryError, SubmissionError, TargetError) as error:
         reason = str(error)
         _mark(file, lambda one: failed(one, "flink", at, reason), reason)
         raise DeploymentError(reason) from error

@@ -24,9 +24,8 @@ from typing import BinaryIO
 import docker
 from docker.errors import ImageNotFound
 
-from stack import java, maven
+from stack import java, maven, registry
 from stack.settings import StackSettings
-from tests.compose import apicurio
 
 REPOSITORY = "headwater-test"
 RECIPES = Path(__file__).with_name("images")
@@ -66,7 +65,7 @@ def stand_ins(cache: Path) -> tuple[StandIn, ...]:
         StandIn("postgres", "base"),
         StandIn("kafka", "java", files("libs", kafka)),
         StandIn("flink", "java", {name: flink / name for name in ("bin", "conf", "lib", "opt", "plugins")}),
-        StandIn("registry", "java", {"deployments": apicurio.unpacked(cache)}),
+        StandIn("registry", "java", {"deployments": registry.unpacked(cache)}),
         StandIn("prometheus", "base"),
     )
 

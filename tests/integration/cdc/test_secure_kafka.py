@@ -1,40 +1,16 @@
 """Kafka is written over verified TLS with SASL; what does not verify stops the engine, and no secret is told."""
 
-import subprocess
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import trustme
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
-from cryptography.hazmat.primitives import serialization
 
-from stack import java, maven
-from stack.ports import free_ports
+from tests.secured_kafka import secured_broker
 
 pytestmark = pytest.mark.parametrize("server", ["18"], indirect=True)  # it is Kafka's connection
 
 PASSWORD = "open-sesame-7"  # of a broker that lives for one module
-
-BROKER = """
-process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{plain},SECURE://127.0.0.1:{secure},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{plain},SECURE://127.0.0.1:{secure}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SECURE:SASL_SSL,CONTROLLER:PLAINTEXT
-controller.listener.names=CONTROLLER
-inter.broker.listener.name=PLAINTEXT
-log.dirs={folder}/data
-offsets.topic.replication.factor=1
-offsets.topic.num.partitions=1
-sasl.enabled.mechanisms=SCRAM-SHA-512
-listener.name.secure.scram-sha-512.sasl.jaas.config=\
-org.apache.kafka.common.security.scram.ScramLoginModule required;
-listener.name.secure.ssl.keystore.type=PEM
-listener.name.secure.ssl.keystore.location={folder}/broker.pem
-"""
 
 
 @pytest.fixture(scope="module")
@@ -61,41 +37,12 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def ports(
-    tmp_path_factory: pytest.TempPathFactory, authority: trustme.CA, stack_settings: Any, wait_until: Any
+    tmp_path_factory: pytest.TempPathFactory, authority: trustme.CA, stack_settings: Any
 ) -> Iterator[dict[str, int]]:
     """A broker with a secured listener for the engine and an open one for the test; the ports of its listeners."""
-    home, certificate = tmp_path_factory.mktemp("kafka"), authority.issue_cert("127.0.0.1")
-    key = serialization.load_pem_private_key(certificate.private_key_pem.bytes(), None)
-    # Kafka takes PKCS 8 alone.
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    ) + b"".join(part.bytes() for part in certificate.cert_chain_pems)
-    (home / "broker.pem").write_bytes(pem)
-    listeners = dict(zip(("plain", "secure", "controller"), free_ports(3), strict=True))
-    properties = home / "server.properties"
-    properties.write_text(BROKER.format(folder=home, **listeners))
-    archives = maven.class_path("kafka", stack_settings.cache_dir)
-    user = f"SCRAM-SHA-512=[name=engine,password={PASSWORD}]"
-    arguments = ("format", "-t", "c2VjdXJlLWNsdXN0ZXItMDE", "-c", str(properties), "--add-scram", user)
-    format_storage = java.command(archives, "kafka.tools.StorageTool", options=java.SMALL, arguments=arguments)
-    subprocess.run(format_storage, check=True, capture_output=True)
-    with (home / "log").open("wb") as log:
-        command = java.command(archives, "kafka.Kafka", options=java.SMALL, arguments=(str(properties),))
-        broker = subprocess.Popen(command, stdout=log, stderr=log, cwd=home)
-    admin = AdminClient({"bootstrap.servers": f"127.0.0.1:{listeners['plain']}", "log_level": 0})
-
-    def ready() -> bool:
-        try:
-            return bool(admin.list_topics(timeout=1).brokers)
-        except KafkaException:
-            return False
-
-    try:
-        wait_until(ready, "the broker answers", 60)
+    home = tmp_path_factory.mktemp("kafka")
+    with secured_broker(home, stack_settings.cache_dir, authority, "SCRAM-SHA-512", "engine", PASSWORD) as listeners:
         yield listeners
-    finally:
-        broker.kill()
-        broker.wait(30)
 
 
 @pytest.fixture(scope="module")

@@ -118,11 +118,52 @@ def test_a_failing_record_is_tried_again_and_then_kept_byte_exact(settings: Cons
     assert attempts == ["bad", "bad", "bad", "good"]
     assert committed(settings) == 3
     letters = _read_all(settings, settings.dead_letter_topic, 2)
+    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers})
+    # Created by us, not by the broker, which would give it as many partitions as any other topic.
+    assert (
+        len(admin.list_topics(settings.dead_letter_topic, timeout=10).topics[settings.dead_letter_topic].partitions)
+        == 1
+    )
     assert sorted(letter.value() or b"" for letter in letters) == sorted([event("bad"), b"\xffnot json"])
     headers = {(letter.value() or b""): dict(letter.headers() or []) for letter in letters}
     assert headers[event("bad")]["dlq-reason"] == b"RuntimeError: cannot"
     assert headers[event("bad")]["dlq-offset"] == b"0"
     assert {letter.key() for letter in letters} == {b'{"id":"k"}'}
+
+
+def test_a_record_between_two_attempts_is_left_to_the_next_member(settings: ConsumerSettings) -> None:
+    """Told to stop, a consumer makes no further attempt and gives nothing up: the record comes again (FL-84, FL-88)."""
+    produce(settings, event("slow"))
+    patient = settings.model_copy(update={"handler_attempts": 5, "handler_wait_seconds": 60.0})
+    failed = threading.Event()
+
+    def handler(_record: Record, _message: Message) -> None:
+        failed.set()
+        raise RuntimeError("not yet")
+
+    began = time.monotonic()
+    with running(patient, handler):
+        assert failed.wait(30)
+    assert time.monotonic() - began < 30
+    assert committed(settings) == 0
+    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers})
+    assert settings.dead_letter_topic not in admin.list_topics(timeout=10).topics
+    seen: list[str] = []
+    with running(settings, lambda record, _message: seen.append(record.id)):
+        wait_for(lambda: seen == ["slow"])
+
+
+def test_a_second_member_takes_over_what_the_first_had_not_handled(settings: ConsumerSettings) -> None:
+    """Two members share a group: between them every record is handled, and none is marked before (FL-80, FL-84)."""
+    produce(settings, *(event(str(number)) for number in range(20)))
+    seen: list[str] = []
+    with running(settings, lambda record, _message: seen.append(record.id)):
+        wait_for(lambda: len(seen) >= 5)
+    marked = committed(settings)
+    assert marked == len(seen)
+    with running(settings, lambda record, _message: seen.append(record.id)):
+        wait_for(lambda: len(seen) >= 20)
+    assert seen == [str(number) for number in range(20)]
 
 
 def _read_all(settings: ConsumerSettings, topic: str, count: int) -> list[Message]:

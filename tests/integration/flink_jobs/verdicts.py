@@ -48,7 +48,7 @@ def verdicts(records: list[str], predicates: list[str], scratch: Path) -> dict[s
     (scratch / "in" / "values").write_bytes(b"".join(value.encode() + b"\n" for value in records))
     jar = scratch / "functions.jar"
     gateway = get_gateway()
-    jar.write_bytes(_functions_jar(gateway.jvm))
+    jar.write_bytes(_functions_jar(gateway))
     tables = TableEnvironment.create(EnvironmentSettings.in_batch_mode())
     for key, value in settings(jar).items():
         tables.get_config().set(key, value)

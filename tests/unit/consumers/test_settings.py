@@ -39,6 +39,29 @@ def test_an_unknown_time_zone_is_refused() -> None:
         settings(display_timezone="Mars/Olympus")
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"schema_registry_url": "registry:8081"},
+        {"schema_registry_url": "http://me:very-secret@registry"},
+        {"schema_registry_config": {"basic.auth.user": "me:very-secret"}},
+        {"handler_attempts": 100, "handler_wait_seconds": 5},
+    ],
+)
+def test_settings_that_cannot_work_are_refused(changes: dict[str, object]) -> None:
+    """No secret is repeated; retries longer than the broker's patience would give the record to two members (FL-83)."""
+    with pytest.raises(ValidationError) as caught:
+        settings(**changes)
+    assert "very-secret" not in str(caught.value)
+
+
+def test_a_private_authority_belongs_to_sasl() -> None:
+    """`KAFKA_SSL_CA_LOCATION` is for a broker that the system's authorities do not vouch for (FL-82)."""
+    with_key = settings(kafka_api_key="k", kafka_api_secret="s", kafka_ssl_ca_location="/ca.pem").group()
+    assert with_key["ssl.ca.location"] == "/ca.pem"
+    assert "ssl.ca.location" not in settings(kafka_ssl_ca_location="/ca.pem").group()
+
+
 def test_the_group_settings_are_those_of_the_contract() -> None:
     """Offsets are stored by hand, the rest is FL-83 to the letter (FL-83, FL-84)."""
     group = settings().group()
@@ -53,6 +76,8 @@ def test_the_group_settings_are_those_of_the_contract() -> None:
         60_000,
         300_000,
     )
+    assert (group["reconnect.backoff.ms"], group["reconnect.backoff.max.ms"]) == (100, 10_000)
+    assert group["socket.keepalive.enable"] is True
 
 
 def test_every_filtered_topic_has_a_group() -> None:

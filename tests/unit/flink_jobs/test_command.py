@@ -128,6 +128,12 @@ def test_a_cluster_that_does_not_answer_is_told_by_its_address() -> None:
         ("FLINK_PARALLELISM", "none", "FLINK_PARALLELISM"),
         ("FLINK_DELIVERY", "at-most-once", "FLINK_DELIVERY"),
         ("FLINK_TRANSACTION_TIMEOUT_SECONDS", "10", "must be longer than FLINK_CHECKPOINT_INTERVAL_SECONDS"),
+        ("FLINK_AVRO_JARS", "/no/such.jar", "FLINK_AVRO_JARS names /no/such.jar"),
+        ("FLINK_VALUE_FORMAT", "avro", "needs SCHEMA_REGISTRY_URL"),
+        ("FLINK_VALUE_FORMAT", "protobuf", "FLINK_VALUE_FORMAT"),
+        ("SCHEMA_REGISTRY_URL", "registry:8081", "begins with http"),
+        ("SCHEMA_REGISTRY_URL", "http://me:pw@registry", "SCHEMA_REGISTRY_CONFIG"),
+        ("SCHEMA_REGISTRY_CONFIG", '{"ssl.ca.location": "/x"}', "unknown: ssl.ca.location"),
     ],
 )
 def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str) -> None:

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from flink_jobs.compiling import StoppedError
 from flink_jobs.filters import FilterError, load_filters
 from flink_jobs.keeper import Keeper
 from flink_jobs.ledger import Submission
 from flink_jobs.plan import blueprint
+from flink_jobs.registry import IncompatibleSchemaError, RegistryUnreachableError
 from flink_jobs.rest import CompletedCheckpoint
 from flink_jobs.settings import FlinkSettings
 from flink_jobs.sql import statements
@@ -230,3 +232,64 @@ def test_a_submission_is_on_disk_before_the_cluster_is_asked(
     monkeypatch.setattr(cluster, "submit", lambda *_: seen.append(submitter.ledger.submissions()))
     submitter.submit_if_missing(submitter.planner.prepare())
     assert [len(entries) for entries in seen] == [1]
+
+
+def test_a_registry_that_is_away_is_waited_for_before_the_first_plan(
+    keeper: Keeper,
+    submitter: Submitter,
+    settings: FlinkSettings,
+    cluster: Any,
+    compiled: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without a plan nothing can run, so the keeper asks again until there is one."""
+    answers: list[Exception | None] = [RegistryUnreachableError("away"), RegistryUnreachableError("away"), None]
+
+    def prepare(stop: Event | None = None) -> str:
+        if (answer := answers.pop(0)) is not None:
+            raise answer
+        return compiled(_digest(settings))
+
+    monkeypatch.setattr("flink_jobs.keeper._REGISTRY_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(submitter.planner, "prepare_deployed", prepare)
+    keeper.choose(Event())
+    keeper.look()
+    assert answers == []
+    assert len(cluster.accepted) == 1
+
+
+def test_a_keeper_that_waits_for_a_registry_can_be_stopped(
+    keeper: Keeper, submitter: Submitter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGTERM ends the waiting."""
+
+    def prepare(stop: Event | None = None) -> str:
+        raise RegistryUnreachableError("away")
+
+    monkeypatch.setattr(submitter.planner, "prepare_deployed", prepare)
+    stop = Event()
+    stop.set()
+    with pytest.raises(StoppedError):
+        keeper.choose(stop)
+
+
+def test_a_schema_that_is_refused_leaves_the_last_good_plan_running(
+    keeper: Keeper,
+    submitter: Submitter,
+    settings: FlinkSettings,
+    cluster: Any,
+    compiled: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With an earlier plan that one runs on; without one the keeper ends with the reason."""
+
+    def prepare(stop: Event | None = None) -> str:
+        raise IncompatibleSchemaError("t-value", "field id")
+
+    monkeypatch.setattr(submitter.planner, "prepare_deployed", prepare)
+    with pytest.raises(IncompatibleSchemaError, match="t-value does not take the schema"):
+        keeper.choose(Event())
+    submitter.plans.make_current(compiled(_digest(settings)))
+    keeper.choose(Event())
+    keeper.look()
+    assert len(cluster.accepted) == 1

@@ -64,9 +64,10 @@ def test_the_digest_follows_everything_that_goes_in(drawn: Blueprint) -> None:
         replace(drawn, configuration={"a": "2"}),
         replace(drawn, statements=(Statement(Kind.VIEW, "x", "INSERT"),)),
         replace(drawn, statements=()),
+        replace(drawn, avro=True),
     ]
     digests = {drawn.digest, *(other.digest for other in others)}
-    assert len(digests) == 5
+    assert len(digests) == 6
     assert replace(drawn).digest == drawn.digest
     before = drawn.digest
     jar.write_bytes(b"12345")

@@ -1,5 +1,6 @@
 """The script of the job: its form, its order, and that nothing can break out of it."""
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,11 +12,12 @@ from flink_jobs import FilterSet, Places, load_filters, parse_filters, script, s
 from flink_jobs.columns import CAPTURE_TIME, TEXT_COLUMNS
 from flink_jobs.delivery import Delivery, Guarantee
 from flink_jobs.plan import java_sources
-from flink_jobs.sql import FUNCTIONS, Kind, Statement
+from flink_jobs.sql import AVRO_FUNCTIONS, FUNCTIONS, Kind, Registry, Statement, filtered_schema
 
 MakeFilters = Callable[..., FilterSet]
 
 GOLDEN = Path(__file__).with_name("local.sql")
+AVRO_GOLDEN = Path(__file__).with_name("local-avro.sql")
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 PLACES = Places("broker:9092")
 
@@ -58,6 +60,29 @@ def test_names_of_transactions_do_not_depend_on_the_filters(filters: MakeFilters
         for each in (filters(), filters(outputTopic="another"), load_filters(schemas.filters_path()))
     }
     assert names == {"headwater-filters-filtered-events"}
+
+
+def test_with_avro_they_give_this_script() -> None:
+    """Parser and sink are others, all else is the same; a secret is masked (FL-45, FL-55)."""
+    registry = Registry("http://registry:8081", {"basic-auth.user-info": "me:secret"})
+    assert "secret" not in repr(registry)
+    places = replace(PLACES, registry=registry.masked)
+    made = script(statements(load_filters(schemas.filters_path()), places), "filters.json", NOW)
+    assert made == AVRO_GOLDEN.read_text()
+    before, after = GOLDEN.read_text().splitlines(), made.splitlines()
+    changed = [line for line in after if line not in before]
+    assert all("avro" in line.lower() for line in changed)
+    assert [line for line in before if line not in after] == [
+        "CREATE TEMPORARY SYSTEM FUNCTION parse_header AS 'headwater.HeaderParser' LANGUAGE JAVA;",
+        "  'value.format' = 'json',",
+    ]
+
+
+def test_the_avro_schema_has_the_columns_of_a_filtered_topic() -> None:
+    """Every one nullable with default null, so that columns may come and go (FL-41)."""
+    fields = json.loads(filtered_schema())["fields"]
+    assert tuple(field["name"] for field in fields) == TEXT_COLUMNS
+    assert all(field["type"] == ["null", "string"] and field["default"] is None for field in fields)
 
 
 def test_two_runs_differ_in_one_line() -> None:
@@ -129,6 +154,8 @@ def test_the_parser_gives_the_columns_in_our_order() -> None:
     assert tuple(re.findall(r'"(\w+)"', listed[1])) == TEXT_COLUMNS
     assert f'NUMBER = "{CAPTURE_TIME}"' in source
     assert f"class {FUNCTIONS['parse_header'].rsplit('.', 1)[1]} " in source
+    avro = java_sources(avro=True)["AvroHeaderParser"]
+    assert f"class {AVRO_FUNCTIONS['parse_header'].rsplit('.', 1)[1]} extends HeaderParser " in avro
 
 
 def test_a_view_is_a_query_to_a_program_and_a_statement_in_a_script() -> None:

@@ -56,7 +56,7 @@ def test_nothing_is_published_beyond_the_loopback_interface(services: dict[str, 
     defaults = {port.split("{", 1)[1].split(":-")[0]: int(port.split(":-")[1].split("}")[0]) for port in published}
     known = {variable: port for variable, port in StackSettings().ports.items() if variable in defaults}
     assert known == {variable: port for variable, port in defaults.items() if variable in known}
-    assert len(known) == 6
+    assert len(known) == 7
 
 
 def test_every_service_is_waited_for_by_its_health(services: dict[str, Any]) -> None:
@@ -67,6 +67,27 @@ def test_every_service_is_waited_for_by_its_health(services: dict[str, Any]) -> 
             ends = services[other]["restart"] == "no"
             wanted = "service_completed_successfully" if ends else "service_healthy"
             assert how["condition"] == wanted, (name, other)
+
+
+def test_consumers_know_kafka_and_the_registry_and_never_flink(services: dict[str, Any]) -> None:
+    """Neither their variables nor what they wait for names it (FL-89)."""
+    consumers = {name: service for name, service in services.items() if name.endswith("-consumer")}
+    assert len(consumers) == 4
+    for name, service in consumers.items():
+        assert not [variable for variable in service["environment"] if "FLINK" in variable], name
+        assert not [other for other in service["depends_on"] if "flink" in other], name
+
+
+def test_one_variable_chooses_the_form_of_values_for_every_part(services: dict[str, Any]) -> None:
+    """Engine, connector (which refuses Avro) and Flink job are told the same; readers tell by the records."""
+    chosen = "${HEADWATER_VALUE_FORMAT:-json}"
+    assert services["cdc"]["environment"]["CDC_FORMAT"] == chosen
+    assert services["connector"]["environment"]["CDC_FORMAT"] == chosen
+    assert services["flink-job"]["environment"]["FLINK_VALUE_FORMAT"] == chosen
+    readers = [service for name, service in services.items() if name.endswith("-consumer") or name == "flink-job"]
+    assert {each["environment"]["SCHEMA_REGISTRY_URL"] for each in readers} == {
+        services["cdc"]["environment"]["CDC_SCHEMA_REGISTRY_URL"]
+    }
 
 
 def test_no_secret_stands_in_the_file(services: dict[str, Any]) -> None:
