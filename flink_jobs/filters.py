@@ -94,6 +94,11 @@ class Filter(BaseModel):
         """Return True when SQL is generated for this filter (FL-32)."""
         return self.enabled and self.status not in _GONE and "flink" in self.targets
 
+    @property
+    def runs_on_spring(self) -> bool:
+        """Return True when the processor without Flink applies this filter (FL-32, FL-60)."""
+        return self.enabled and self.status not in _GONE and "spring" in self.targets
+
 
 class FilterSet(BaseModel):
     """Hold every filter of one file."""

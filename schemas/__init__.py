@@ -14,6 +14,7 @@ from schemas.loader import (
     registry_schema,
     samples,
     topics,
+    v2_filters_path,
 )
 
 __all__ = [
@@ -31,4 +32,5 @@ __all__ = [
     "samples",
     "sized_event",
     "topics",
+    "v2_filters_path",
 ]
