@@ -45,7 +45,7 @@ def parse(value: bytes) -> Record:
     first = reader.peek()
     if first != "{":
         if first not in {"", "[", '"'}:
-            reader.scalar()
+            reader.scalar(root=True)
         raise Fault("not a JSON object" if first else "empty")
     columns: dict[str, str | int | None] = dict.fromkeys((*TEXT_COLUMNS, CAPTURE_TIME))
     reader.step()
@@ -62,7 +62,7 @@ def parse(value: bytes) -> Record:
     reader.expect("}")
     if rest := reader.peek():
         if rest not in '{["':
-            reader.scalar()
+            reader.scalar(root=True)
         raise Fault("more than one JSON value")
     if not columns["id"]:
         raise Fault("field id is missing")
@@ -136,8 +136,8 @@ class _Reader:
             raise Fault(f"not JSON: {error}") from error
         return str(found)
 
-    def scalar(self) -> str:
-        """Return a number, true, false or null as it is written."""
+    def scalar(self, *, root: bool = False) -> str:
+        """Return a number, true, false or null as it is written; at the root, a blank or the end follows a number."""
         self.peek()
         if word := _WORD.match(self._text, self._at):
             self._at = word.end()
@@ -154,6 +154,7 @@ class _Reader:
             follows in "0123456789"
             or (follows == "." and fraction is None and exponent is None)
             or (follows in "eE" and exponent is None)
+            or (root and follows not in " \t\n\r")
         ):
             raise self._no_json("a number that is not finished")
         if sum(len(digits or "") for digits in number.groups()) > _MOST_DIGITS:
@@ -251,6 +252,9 @@ def _units(sequence: bytes) -> bytes:
     code = sequence[0] & (0xFF >> (len(sequence) + 1))
     for byte in sequence[1:]:
         code = code << 6 | byte & 0x3F
+    if code < 0x80 and len(sequence) < 4:
+        # In a string it stands for itself, whatever it means to JSON; elsewhere it is as wrong as an escape.
+        return f"\\u{code:04x}".encode("utf-16-be")
     if len(sequence) < 4:
         return code.to_bytes(2, "big")
     code -= 0x10000

@@ -1,7 +1,7 @@
 """Owns the form of what is written: filtered records and dead letters, byte for byte as Flink's sinks write them.
 
 Must never know a client of Kafka. Facts: FL-41, FL-42 and FL-46 of the contract; the writer of Jackson, which Flink's
-JSON format uses: no blanks, UTF-8, and of what needs no escape nothing escaped.
+JSON format uses: no blanks, UTF-8, an escape for what needs one and for what lies beyond U+FFFF, as a surrogate pair.
 """
 
 import re
@@ -14,7 +14,7 @@ from flink_jobs.values import well_formed
 
 _SHORT: Final = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r"}
 _ESCAPES: Final = {chr(code): f"\\u{code:04X}" for code in range(0x20)} | _SHORT
-_TO_ESCAPE: Final = re.compile(r'["\\\x00-\x1f]')
+_TO_ESCAPE: Final = re.compile('["\\\\\x00-\x1f\ud800-\udfff\U00010000-\U0010ffff]')
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,4 +59,11 @@ def dead_letter(topic: str, raw_topic: str, raw: RawRecord, reason: str) -> Outp
 def _json(value: str | int | None) -> str:
     if value is None:
         return "null"
-    return '"' + _TO_ESCAPE.sub(lambda found: _ESCAPES[found.group()], well_formed(str(value))) + '"'
+    return '"' + _TO_ESCAPE.sub(_escaped, str(value)) + '"'
+
+
+def _escaped(found: re.Match[str]) -> str:
+    if escape := _ESCAPES.get(found.group()):
+        return escape
+    units = found.group().encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at : at + 2].hex().upper()}" for at in range(0, len(units), 2))
