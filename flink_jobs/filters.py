@@ -58,6 +58,10 @@ class Status(StrEnum):
 _GONE = frozenset({Status.PENDING_DELETION, Status.DELETED})
 
 
+Target = Literal["flink", "spring"]
+"""A processor that filters run on: the Flink job, or the one without Flink."""
+
+
 class Filter(BaseModel):
     """Hold one filter: which headers it takes and the base name of the topic they go to."""
 
@@ -80,7 +84,7 @@ class Filter(BaseModel):
     deployed_at: Annotated[str | None, Field(alias="deployedAt")] = None
     deployment_error: Annotated[str | None, Field(alias="deploymentError")] = None
     flink_statement_ids: Annotated[tuple[str, ...], Field(alias="flinkStatementIds")] = ()
-    targets: Annotated[tuple[Literal["flink", "spring"], ...], Field(min_length=1)] = ("flink",)
+    targets: Annotated[tuple[Target, ...], Field(min_length=1)] = ("flink",)
 
     @field_validator("conditions")
     @classmethod
@@ -89,15 +93,14 @@ class Filter(BaseModel):
             raise ValueError("a filter needs at least one condition")
         return conditions
 
-    @property
-    def runs_on_flink(self) -> bool:
-        """Return True when SQL is generated for this filter (FL-32)."""
-        return self.enabled and self.status not in _GONE and "flink" in self.targets
+    def runs_on(self, target: Target) -> bool:
+        """Return True when this filter has a part in what runs on a target (FL-32)."""
+        return self.enabled and self.status not in _GONE and target in self.targets
 
     @property
-    def runs_on_spring(self) -> bool:
-        """Return True when the processor without Flink applies this filter (FL-32, FL-60)."""
-        return self.enabled and self.status not in _GONE and "spring" in self.targets
+    def runs_on_flink(self) -> bool:
+        """Return True when SQL is generated for this filter."""
+        return self.runs_on("flink")
 
 
 class FilterSet(BaseModel):

@@ -63,7 +63,7 @@ def job_keeper(settings: StackSettings, state: State) -> Service:
         environment={
             "FLINK_REST_URL": settings.flink_url,
             "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap,
-            "FILTERS_FILE": str(schemas.filters_path()),
+            "FILTERS_FILE": str(settings.filters_file or schemas.filters_path()),
             "FLINK_CHECKPOINT_DIR": str(flink.checkpoints(state)),
             "FLINK_CONNECTOR_JARS": ":".join(map(str, maven.class_path("flink-kafka", settings.cache_dir))),
             "FLINK_CHECKPOINT_INTERVAL_SECONDS": str(settings.checkpoint_interval_seconds),

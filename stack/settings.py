@@ -1,13 +1,14 @@
 """Owns what a user may set about the local stack: where its state lives and which ports it takes.
 
-Every field is an environment variable with the prefix `HEADWATER_`. Must never know how a service is started.
+Every field is an environment variable with the prefix `HEADWATER_`; the filter file is `FILTERS_FILE`, as for the Flink
+stage. Must never know how a service is started.
 """
 
 from pathlib import Path
 from typing import Annotated, Literal
 
 import platformdirs
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -37,7 +38,15 @@ class StackSettings(BaseSettings):
     cdc_port: Port = 8083
     connect_port: Port = 8085
     cdc: CdcEngine = "native"
+    filters_file: Annotated[Path | None, Field(validation_alias="filters_file")] = None
+    """The filters of this stack; by default the shipped ones."""
     checkpoint_interval_seconds: PositiveInt = 10
+
+    @field_validator("filters_file", mode="before")
+    @classmethod
+    def _absolute(cls, file: object) -> object:
+        # It is recorded, and read by processes that stand in other folders; an empty variable names nothing.
+        return Path(file).absolute() if isinstance(file, str | Path) and str(file) not in {"", "."} else None
 
     @property
     def ports(self) -> dict[str, int]:

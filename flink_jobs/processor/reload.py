@@ -160,7 +160,7 @@ class FilterFeed:
             return
         if found != self._newest:
             self._newest = found
-            if not any(each.runs_on_spring for each in found.filters):
+            if not any(each.runs_on("spring") for each in found.filters):
                 _log.warning("filters_empty", remedy="nothing is routed: enable a filter with the target spring")
 
     @contextmanager

@@ -54,7 +54,7 @@ class Router:
 
     def __init__(self, filters: FilterSet, topics: Topics) -> None:
         self.filters = filters
-        self.active = tuple(each for each in filters.filters if each.runs_on_spring)
+        self.active = tuple(each for each in filters.filters if each.runs_on("spring"))
         self._topics = topics
         self._routing = route(self.active)
 

@@ -33,6 +33,7 @@ class Instance:
 
     process: "subprocess.Popen[str]"
     log: list[Json] = field(default_factory=list)
+    drain: threading.Thread = field(default_factory=threading.Thread)
 
     def events(self, name: str) -> list[Json]:
         """Return what it has logged under a name."""
@@ -84,6 +85,7 @@ class Ground:
         """Start one more instance."""
         environment = {
             **os.environ,
+            "PYTHONFAULTHANDLER": "1",
             "KAFKA_BOOTSTRAP_SERVERS": self.stage.bootstrap,
             "CDC_TOPIC": self.stage.raw,
             "PROCESSOR_GROUP": self.stage.name,
@@ -98,7 +100,8 @@ class Ground:
         command = [sys.executable, "-m", "flink_jobs.processor"]
         process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
         instance = Instance(process)
-        threading.Thread(target=self._drain, args=(instance,), daemon=True).start()
+        instance.drain = threading.Thread(target=self._drain, args=(instance,), daemon=True)
+        instance.drain.start()
         self.running.append(instance)
         return instance
 
@@ -115,7 +118,14 @@ class Ground:
             if instance.process.poll() is None:
                 instance.thaw()
                 instance.process.terminate()
-                assert instance.process.wait(30) == 0, instance.log[-5:]
+                try:
+                    assert instance.process.wait(30) == 0, instance.log[-5:]
+                except subprocess.TimeoutExpired:
+                    # Every thread's traceback is in the log then.
+                    instance.process.send_signal(signal.SIGABRT)
+                    instance.process.wait()
+                    instance.drain.join()
+                    pytest.fail("it does not stop: " + "\n".join(map(str, instance.log[-80:])))
 
     def committed(self, topic: str) -> list[Message]:
         """Return every record of a topic that a read-committed reader sees now."""
