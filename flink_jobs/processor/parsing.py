@@ -141,7 +141,8 @@ class _Reader:
         self.peek()
         if word := _WORD.match(self._text, self._at):
             self._at = word.end()
-            if self._text[self._at : self._at + 1].isidentifier():
+            follows = self._text[self._at : self._at + 1]
+            if f"a{follows}" != "a" and (f"a{follows}".isidentifier() or follows == "$"):
                 raise self._no_json("a word that is none of true, false and null")
             return word.group()
         number = _NUMBER.match(self._text, self._at)

@@ -7,6 +7,9 @@ means is `evaluator`'s to say. Must never know Kafka.
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
 
 from flink_jobs.columns import TEXT_COLUMNS
 from flink_jobs.evaluator import Record, evaluate
@@ -14,6 +17,8 @@ from flink_jobs.filters import Filter, FilterSet
 from flink_jobs.processor.parsing import Fault, parse
 from flink_jobs.processor.records import Output, RawRecord, dead_letter, filtered
 from flink_jobs.routing import route
+
+_log: Final = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,7 @@ class Outcome:
         outputs: The records to write, in the order of the batch.
         received: Records read, tombstones among them.
         dropped: Records that no filter takes, tombstones among them.
-        dead: Records that could not be read.
+        dead: Records that could not be read, or that a filter could not be evaluated on.
         matched: Records by the id of the filter that took them.
     """
 
@@ -78,7 +83,15 @@ class Router:
                 result.dead += 1
                 result.outputs.append(dead_letter(self._topics.dead_letters, self._topics.raw, raw, str(fault)))
                 continue
-            takers = [group for group in self._takers(record) if group]
+            try:
+                takers = list(self._takers(record))
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is this record's
+                # Not to be expected; and then one record must neither be lost nor hold up all others.
+                reason = f"a filter cannot be evaluated: {type(error).__name__}: {error}"
+                _log.exception("record_refused", partition=raw.partition, offset=raw.offset)
+                result.dead += 1
+                result.outputs.append(dead_letter(self._topics.dead_letters, self._topics.raw, raw, reason))
+                continue
             for group in takers:
                 result.outputs.append(filtered(group[0].output_topic + self._topics.suffix, record))
                 result.matched.update(each.id for each in group)

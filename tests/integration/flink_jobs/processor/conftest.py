@@ -45,9 +45,13 @@ class Instance:
 
     def figure(self, name: str) -> float:
         """Return a figure of its metrics, such as `headwater_processor_received_total`."""
+        assert self.process.poll() is None, f"it ended with {self.process.returncode}: {self.log[-40:]}"
         if not self.events("endpoint"):
             return 0
-        lines = self.get("/metrics").text.splitlines()
+        try:
+            lines = self.get("/metrics").text.splitlines()
+        except httpx.TransportError as error:
+            pytest.fail(f"it does not answer: {error}, {self.process.poll()}, {self.log[-40:]}")
         return next((float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name + " ")), 0)
 
     def kill(self) -> None:

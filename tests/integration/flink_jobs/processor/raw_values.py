@@ -48,7 +48,7 @@ FOUND: tuple[bytes, ...] = (
     *_each(b'{"id": %s}', b".5", b'""', b"true", b"1.x", b"1", b'"a\\x"', b'"\\u12"', b'"a\tb"', b"null", b'"a'),
     *(b'{"id": "a", "id": null}', b'{"id": null, "id": "a"}', b'{"\\u0069d": "a"}', b'{"id": "\\u0041\\n\\/"}'),
     *_each(b'{"id": "a", "event_name": %s}', b"1.50", b"-0", b"1E5", b"NaN", b"Infinity", b"01", b"1e", b"+1"),
-    *_each(b'{"id": "a", "event_name": %s}', b"true", b"nullx", b"tru", b"null", b"[]", b"{}", b"{", b"[1"),
+    *_each(b'{"id": "a", "event_name": %s}', b"true", b"nullx", b"tru", b"true6", b"[]", b"{}", b"{", b"[1"),
     *_each(b'{"id": "a", "__ts_ms": %s}', b"-0", b"1.0", b"1e3", b'"1"', b"true", b"null", b"1.", b"00"),
     *_each(b'{"id": "a", "__ts_ms": %s}', b"9223372036854775807", b"9223372036854775808", b"-9223372036854775808"),
     *_each(b'{"id": "a", "x": %s}', b'{"y": [1, {"z": "\\q"}]}', b'{"y": [1, {}, [], {"z": 01}]}', b"[1,]", b"[,1]"),
