@@ -10,15 +10,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from schemas.facets import changed_facets
-from schemas.references import Place, Unresolvable
+from schemas.facets import changed_facets, equal
+from schemas.references import Followed, Place, SchemaError
 
-__all__ = ["Change", "Comparison", "Unresolvable", "compare"]
-
-_FORBIDDEN: Final = "additionalProperties"
 _BRANCHES: Final = ("allOf", "anyOf", "oneOf")
-_OPAQUE: Final = ("not", "if", "then", "else", "dependentSchemas", "dependentRequired", "contains", "propertyNames",
-                  "patternProperties", "unevaluatedProperties", "unevaluatedItems", "dependencies")  # fmt: skip
+_OPAQUE: Final = (
+    *("not", "if", "then", "else", "contains", "propertyNames", "patternProperties", "dependentSchemas"),
+    *("dependentRequired", "dependencies", "unevaluatedProperties", "unevaluatedItems"),
+)
 """Compared as a whole: a difference in any of these is taken for a breaking one."""
 
 
@@ -88,115 +87,111 @@ def compare(old: Place, new: Place) -> Comparison:
     """Return every change from the old schema to the new one.
 
     Raises:
-        Unresolvable: A reference leads nowhere.
+        SchemaError: A reference leads nowhere, or a keyword is not what it must be.
     """
-    return Comparison(tuple(_Walk().differences("", old, new)))
+    try:
+        return Comparison(tuple(_Walk().differences("", old, new)))
+    except RecursionError as error:
+        raise SchemaError("the schemas are nested too deep to be compared") from error
 
 
 @dataclass(slots=True)
 class _Walk:
-    """Go through two schemas side by side, each pair of places once."""
+    """Go through two schemas side by side; a pair of places that leads to itself is not entered again."""
 
-    seen: set[tuple[str, str]] = field(default_factory=set)
+    entered: set[tuple[int, int]] = field(default_factory=set)
 
-    def differences(self, at: str, old: Place, new: Place) -> Iterator[Change]:
+    def differences(self, at: str, before: Place, after: Place) -> Iterator[Change]:
         """Yield what differs between two places and below them."""
-        old, new = old.followed(), new.followed()
-        pair = (old.name, new.name)
-        if pair in self.seen:
+        pair = (id(before.value), id(after.value))
+        if pair in self.entered:
             return
-        self.seen.add(pair)
+        self.entered.add(pair)
+        try:
+            yield from self._at(at, before.followed(), after.followed())
+        finally:
+            self.entered.remove(pair)
+
+    def _at(self, at: str, old: Followed, new: Followed) -> Iterator[Change]:
         before, after = old.keywords, new.keywords
-        if before is None or after is None:
-            yield from _between_nothing(at, before, after)
+        if old.refused or new.refused:
+            if old.refused != new.refused:
+                kind = f"schema-{'opened' if old.refused else 'closed'}"
+                yield Change(at, kind, not old.refused and before, not new.refused and after, breaking=new.refused)
             return
         for name, kind, breaking in changed_facets(before, after):
             yield Change(f"{at}/{_escaped(name)}", kind, before.get(name), after.get(name), breaking)
         yield from self._properties(at, old, new)
-        yield from self._extra(at, old, new)
-        yield from self._items(at, old, new)
+        yield from self._allowed(f"{at}/additionalProperties", old, new, "additionalProperties")
+        yield from self._positions(f"{at}/prefixItems", old, new)
+        yield from self._allowed(f"{at}/items", old, new, "items")
         for name in _BRANCHES:
-            yield from self._branches(f"{at}/{name}", name, old, new)
+            yield from self._branches(f"{at}/{name}", old, new, name)
         for name in _OPAQUE:
-            if before.get(name) != after.get(name) or not self._same(old, new, name):
+            if not self._alike(old, new, name):
                 yield Change(f"{at}/{name}", f"{name}-changed", before.get(name), after.get(name), breaking=True)
 
-    def _properties(self, at: str, old: Place, new: Place) -> Iterator[Change]:
+    def _properties(self, at: str, old: Followed, new: Followed) -> Iterator[Change]:
         before, after = old.named("properties"), new.named("properties")
-        required, demanded = old.names("required"), new.names("required")
-        for name in dict.fromkeys((*before, *after, *required, *demanded)):
+        needed, demanded = (each.names("required") for each in (old, new))
+        for name in dict.fromkeys((*before, *after, *needed, *demanded)):
             place = f"{at}/properties/{_escaped(name)}"
             first, second = (sides[name].value if name in sides else None for sides in (before, after))
-            if name in demanded and name not in required:
-                known = name in before
-                yield Change(place, "required-tightened" if known else "required-added", first, second, breaking=True)
-            elif name in required and name in before and name not in after:
+            gone, come = name in before and name not in after, name in after and name not in before
+            if name in demanded and name not in needed:
+                yield Change(place, "required-added", first, second, breaking=True)
+            elif name in needed and gone:
                 yield Change(place, "required-removed", first, None, breaking=True)
-            elif name in required and name not in demanded:
+            elif name in needed and name not in demanded:
                 yield Change(place, "required-relaxed", first, second, breaking=False)
-            elif name in before and name not in after:
+            elif gone:
                 # Documents that have it are taken all the same, unless extra keys are forbidden (FL-132).
-                closed = new.child(_FORBIDDEN) is not None and new.keyword(_FORBIDDEN) is False
+                closed = (extra := new.child("additionalProperties")) is not None and extra.value is False
                 yield Change(place, "property-removed", first, None, breaking=closed)
-            elif name in after and name not in before:
+            elif come:
                 yield Change(place, "property-added", None, second, breaking=False)
             if name in before and name in after:
                 yield from self.differences(place, before[name], after[name])
 
-    def _extra(self, at: str, old: Place, new: Place) -> Iterator[Change]:
-        yield from self._allowance(f"{at}/{_FORBIDDEN}", old.child(_FORBIDDEN), new.child(_FORBIDDEN))
-
-    def _items(self, at: str, old: Place, new: Place) -> Iterator[Change]:
+    def _positions(self, at: str, old: Followed, new: Followed) -> Iterator[Change]:
         first, second = old.listed("prefixItems"), new.listed("prefixItems")
         for index, (one, other) in enumerate(zip(first, second, strict=False)):
-            yield from self.differences(f"{at}/prefixItems/{index}", one, other)
+            yield from self.differences(f"{at}/{index}", one, other)
         if len(first) != len(second):
-            place = f"{at}/prefixItems"
-            before, after = [each.value for each in first], [each.value for each in second]
-            yield Change(place, "prefixItems-changed", before, after, breaking=True)
-        yield from self._allowance(f"{at}/items", old.child("items"), new.child("items"))
+            yield Change(at, "prefixItems-changed", _values(first), _values(second), breaking=True)
 
-    def _allowance(self, at: str, old: Place | None, new: Place | None) -> Iterator[Change]:
-        """Compare schemas of which none, and True, allow everything, and False allows nothing."""
-        first, second = (True if each is None else each.value for each in (old, new))
-        if isinstance(first, Mapping) and isinstance(second, Mapping) and old is not None and new is not None:
-            yield from self.differences(at, old, new)
-        elif first != second:
-            opened = second is True or second == {} or first is False
-            if (first is True and second == {}) or (first == {} and second is True):
-                return
-            name = at.rsplit("/", 1)[1]
+    def _allowed(self, at: str, old: Followed, new: Followed, name: str) -> Iterator[Change]:
+        """Compare what is allowed beyond the named: anything without the keyword and with true, nothing with false."""
+        one, other = old.child(name), new.child(name)
+        first, second = (True if each is None or each.value == {} else each.value for each in (one, other))
+        if one is not None and other is not None and isinstance(first, Mapping) and isinstance(second, Mapping):
+            yield from self.differences(at, one, other)
+        elif first is not second:
+            opened = second is True or first is False
             yield Change(at, f"{name}-{'opened' if opened else 'closed'}", first, second, breaking=not opened)
 
-    def _branches(self, at: str, name: str, old: Place, new: Place) -> Iterator[Change]:
+    def _branches(self, at: str, old: Followed, new: Followed, name: str) -> Iterator[Change]:
         first, second = old.listed(name), new.listed(name)
         for index, (one, other) in enumerate(zip(first, second, strict=False)):
             yield from self.differences(f"{at}/{index}", one, other)
         if len(first) == len(second):
             return
         grown = len(second) > len(first)
-        if name == "allOf":
-            # One more demand tightens, one fewer relaxes.
-            breaking = grown
-        else:
-            # An alternative more relaxes; the first ones tighten, and so may one more that must not match beside another.
-            breaking = not second or not grown or not first or name == "oneOf"
-            breaking = breaking and bool(second)
-        kind = f"{name}-{'added' if grown else 'removed'}"
-        yield Change(at, kind, [each.value for each in first], [each.value for each in second], breaking)
+        # A further member of allOf is a further demand. A further alternative is none, unless there were none before,
+        # or it is one of oneOf, which must not match beside another.
+        breaking = grown if name == "allOf" else bool(second) and (not grown or not first or name == "oneOf")
+        yield Change(at, f"{name}-{'added' if grown else 'removed'}", _values(first), _values(second), breaking)
 
-    def _same(self, old: Place, new: Place, name: str) -> bool:
-        """Tell whether what equal keywords refer to is equal as well."""
-        first, second = old.below(name), new.below(name)
-        return not any(True for one, other in zip(first, second, strict=True) for _ in self.differences("", one, other))
+    def _alike(self, old: Followed, new: Followed, name: str) -> bool:
+        """Tell whether keywords are equal, and what they refer to as well."""
+        if not equal(old.keywords.get(name), new.keywords.get(name)):
+            return False
+        pairs = zip(old.below(name), new.below(name), strict=True)
+        return not [each for one, other in pairs for each in self.differences("", one, other)]
 
 
-def _between_nothing(at: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> Iterator[Change]:
-    """Compare where one side is the schema false, which takes nothing."""
-    if before is not None:
-        yield Change(at, "schema-closed", before, False, breaking=True)
-    elif after is not None:
-        yield Change(at, "schema-opened", False, after, breaking=False)
+def _values(places: list[Place]) -> list[Any]:
+    return [place.value for place in places]
 
 
 def _escaped(name: str) -> str:

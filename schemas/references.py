@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
-from referencing import Registry, Resource
+import referencing
 from referencing.exceptions import Unresolvable as _Unresolvable
 from referencing.jsonschema import DRAFT202012
 
 _LONGEST_CHAIN: Final = 100
-_SINGLE: Final = frozenset({"not", "if", "then", "else", "contains", "propertyNames", "unevaluatedProperties", "unevaluatedItems"})
+_SINGLE: Final = frozenset(
+    {"not", "if", "then", "else", "contains", "propertyNames", "unevaluatedProperties", "unevaluatedItems"}
+)
 _MANY: Final = frozenset({"patternProperties", "dependentSchemas"})
 
 ANNOTATIONS: Final = frozenset(
@@ -56,15 +58,18 @@ class Place:
             SchemaError: A reference leads nowhere, or in a circle.
         """
         parts: list[_Part] = []
-        value, resolver = self.value, self.resolver
+        value: Any = self.value
+        resolver = self.resolver
         for _ in range(_LONGEST_CHAIN):
             if isinstance(value, bool):
                 return Followed(tuple(parts), refused=not value)
             if not isinstance(value, Mapping):
                 raise SchemaError(f"{value!r} is no schema; a schema is an object, true or false")
             if "$dynamicRef" in value or "$recursiveRef" in value:
-                raise SchemaError("a reference that depends on the way to it ($dynamicRef) cannot be compared; use $ref")
-            resolver = resolver.in_subresource(Resource(value, DRAFT202012))
+                raise SchemaError(
+                    "a reference that depends on the way to it ($dynamicRef) cannot be compared; use $ref"
+                )
+            resolver = resolver.in_subresource(DRAFT202012.create_resource(value))
             parts.append(({name: each for name, each in value.items() if name not in {*ANNOTATIONS, "$ref"}}, resolver))
             if "$ref" not in value:
                 return Followed(tuple(part for part in parts if part[0]))
@@ -90,11 +95,6 @@ class Followed:
     refused: bool = False
 
     @property
-    def identity(self) -> tuple[int, ...]:
-        """Return a name that equal places of one document share, for as long as the document is held."""
-        return tuple(id(resolver) if not keywords else hash(_frozen(keywords)) for keywords, resolver in self.parts)
-
-    @property
     def keywords(self) -> dict[str, Any]:
         """Return every keyword with its value."""
         return {name: value for part, _ in reversed(self._distinct()) for name, value in part.items()}
@@ -116,11 +116,12 @@ class Followed:
     def listed(self, name: str) -> list[Place]:
         """Return the schemas under a keyword such as `anyOf`."""
         found = self.child(name)
-        listed = [] if found is None else found.value
-        if not isinstance(listed, list):
-            raise SchemaError(f"{name!r} is {listed!r}, and it must be an array")
-        own = [Place(each, found.resolver) for each in listed] if found is not None else []
+        own = [] if found is None else [Place(each, found.resolver) for each in _array(name, found.value)]
         return [*own, *self._further()] if name == "allOf" else own
+
+    def names(self, name: str) -> list[str]:
+        """Return the texts under a keyword such as `required`."""
+        return [str(each) for each in _array(name, self.keywords.get(name, []))]
 
     def below(self, name: str) -> list[Place]:
         """Return every schema directly under a keyword that is compared as a whole."""
@@ -152,7 +153,7 @@ def root(schema: Any, others: Mapping[str, Any] | None = None) -> Place:
         others: The documents that it may refer to, by their `$id`.
     """
     resources = {name: _resource(body) for name, body in (others or {}).items()}
-    registry: Any = Registry().with_resources(resources.items())
+    registry: Any = referencing.Registry().with_resources(resources.items())
     return _start(schema, registry, "")
 
 
@@ -166,7 +167,9 @@ def root_of_file(path: Path) -> Place:
     base = (schema.get("$id") if isinstance(schema, Mapping) else None) or path.absolute().as_uri()
     if not isinstance(base, str):
         raise SchemaError(f"{path}: $id is no text")
-    return _start(schema, Registry(retrieve=_beside(path, base)), path.absolute().as_uri())
+    retrieve: Any = _beside(path, base)
+    registry: Any = referencing.Registry(retrieve=retrieve)  # type: ignore[call-arg]  # its attributes are not seen
+    return _start(schema, registry, path.absolute().as_uri())
 
 
 def _beside(path: Path, base: str) -> Callable[[str], Any]:
@@ -183,6 +186,12 @@ def _beside(path: Path, base: str) -> Callable[[str], Any]:
     return retrieve
 
 
+def _array(name: str, value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise SchemaError(f"{name!r} is {value!r}, and it must be an array")
+    return value
+
+
 def _start(schema: Any, registry: Any, uri: str) -> Place:
     resource = _resource(schema)
     name = resource.id() or uri
@@ -192,7 +201,7 @@ def _start(schema: Any, registry: Any, uri: str) -> Place:
 def _resource(schema: Any) -> Any:
     if not isinstance(schema, Mapping | bool):
         raise SchemaError(f"{schema!r} is no schema; a schema is an object, true or false")
-    return Resource(schema, DRAFT202012)
+    return DRAFT202012.create_resource(schema)
 
 
 def _read(path: Path) -> Any:
@@ -200,9 +209,3 @@ def _read(path: Path) -> Any:
         return json.loads(path.read_text("utf-8"), parse_float=Decimal)
     except (OSError, ValueError, RecursionError) as error:
         raise SchemaError(f"{path} cannot be read as JSON: {error}") from error
-
-
-def _frozen(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return frozenset((key, _frozen(each)) for key, each in value.items())
-    return tuple(map(_frozen, value)) if isinstance(value, list) else (type(value).__name__, value)
