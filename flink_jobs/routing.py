@@ -6,7 +6,7 @@ Facts: FL-16, FL-43, FL-48.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +14,7 @@ from flink_jobs.columns import Field
 from flink_jobs.conditions import Condition, Operator, ValueType
 from flink_jobs.filters import Filter, Logic
 from flink_jobs.predicates import condition_predicate, predicate_parts
+from flink_jobs.values import json_value
 
 NOT_DISPATCHED: Final = "__op"
 """Nearly every filter asks for the same two operations and nearly every record has one: nothing is gained by it."""
@@ -81,6 +82,22 @@ class Routing:
     tables: tuple[Table, ...]
     pages: tuple[Page, ...]
     rest: tuple[Arm, ...]
+
+    def candidates(self, record: Mapping[str, str | None]) -> Iterator[Group]:
+        """Yield the groups that a record is tested against, given its text columns; others cannot match it."""
+        opened = (page for page in self.pages if _value(record, page.field) in page.values)
+        for arm in (*self.tables, *self.rest, *(arm for page in opened for arm in page.arms)):
+            if isinstance(arm, Group):
+                yield arm
+            elif arm.under is None or _value(record, arm.under[0]) == arm.under[1]:
+                value = _value(record, arm.field)
+                if value is not None and value in arm.groups:
+                    yield arm.groups[value]
+
+
+def _value(record: Mapping[str, str | None], field: Field) -> str | None:
+    text = record.get(field.column)
+    return json_value(text, field.path) if field.path and text is not None else text
 
 
 def route(active: Sequence[Filter]) -> Routing:

@@ -8,7 +8,7 @@ What is no such value is None, which is SQL's null. Must never know a filter or 
 import json
 import re
 from datetime import UTC, date, datetime
-from decimal import ROUND_HALF_UP, Context, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from typing import Any, Final
 
 from flink_jobs.conditions import NUMBER_DIGITS, NUMBER_SCALE
@@ -119,7 +119,10 @@ def _whole_number(text: str) -> str:
 
 def _fraction(text: str) -> str:
     _limited(text)
-    number = Decimal(text)
+    try:
+        number = Decimal(text)
+    except InvalidOperation as error:
+        raise ValueError("an exponent that nobody can hold") from error
     exponent = number.as_tuple().exponent
     if not isinstance(exponent, int) or not -_INT32 < exponent <= _INT32:
         raise ValueError("an exponent that Java cannot hold")

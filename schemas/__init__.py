@@ -16,6 +16,7 @@ from schemas.loader import (
     registry_schema,
     samples,
     topics,
+    v2_filters_path,
 )
 
 __all__ = [
@@ -35,4 +36,5 @@ __all__ = [
     "samples",
     "sized_event",
     "topics",
+    "v2_filters_path",
 ]

@@ -81,6 +81,11 @@ def dealer_filters_path() -> Path:
     return Path(str(_ROOT.joinpath("filters", "filters-dealers.json")))
 
 
+def v2_filters_path() -> Path:
+    """Return the path of the four filters once more as V2, for the processor without Flink, beside V1 (FL-19)."""
+    return Path(str(_ROOT.joinpath("filters", "filters-v2.json")))
+
+
 def filter_file_schema() -> Json:
     """Return the JSON Schema of a filter file: its structure only (FL-1 to FL-6)."""
     return _read("filters", "filters.schema.json")
