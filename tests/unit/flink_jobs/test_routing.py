@@ -1,5 +1,6 @@
 """The choice of topics: grouping filters by what they ask for changes what is looked at, and never what is found."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ from flink_jobs.columns import TEXT_COLUMNS
 from flink_jobs.conditions import Condition
 from flink_jobs.dispatch import topics_expression
 from flink_jobs.filters import Filter, Logic
-from flink_jobs.routing import PAGE, Arm, Group, Routing, Table, route
+from flink_jobs.routing import PAGE, Group, Routing, Table, route
 
 Json = dict[str, Any]
 MakeFilters = Callable[..., FilterSet]
@@ -92,22 +93,11 @@ def implied(one: Filter, record: Record) -> bool:
     return written and (asks_for_null or bool((record["event_type"] or "").strip(" ")))
 
 
-def reached(arm: Arm, record: Record) -> list[str]:
-    """Return the topics of one arm."""
-    if isinstance(arm, Group):
-        return [arm.topic] if matches(arm.one, record) and implied(arm.one, record) else []
-    if arm.under and record[arm.under[0].column + arm.under[0].path] != arm.under[1]:
-        return []
-    group = arm.groups.get(record[arm.field.column + arm.field.path] or "")
-    # What stands beside the values is the same for all groups of a table: their conditions on the operation, and so on.
-    return [group.topic] if group and matches(group.one, record) and implied(group.one, record) else []
-
-
 def topics(routing: Routing, record: Record) -> list[str]:
     """Return the topics of a record by way of the grouping, repeats kept."""
-    opened = [page for page in routing.pages if record[page.field.column + page.field.path] in page.values]
-    arms = [*routing.tables, *routing.rest, *(arm for page in opened for arm in page.arms)]
-    return [topic for arm in arms for topic in reached(arm, record)]
+    header = {"a": record["header_data.a"], "b": [record["header_data.b[0]"]]}
+    groups = routing.candidates({**record, "header_data": json.dumps(header)})
+    return [group.topic for group in groups if matches(group.one, record) and implied(group.one, record)]
 
 
 @given(
