@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from flink_jobs import FilterSet
+from flink_jobs.processor import router
 from flink_jobs.processor.loop import AbortedError, Processor, RefusedError, SessionLostError
 from flink_jobs.processor.records import Output, RawRecord
 from flink_jobs.processor.router import Outcome, Topics
@@ -186,6 +187,23 @@ def test_filters_whose_topics_cannot_be_had_wait_and_the_present_ones_go_on(
     script, told = play([[raw(0)], change, [raw(1)]], feed=feed, refused_topics={"two-s"})
     assert script.written == [("filtered-one-s", b"0"), ("filtered-one-s", b"1")]
     assert (told.failures, told.filters) == (["filters_refused"], [1])
+
+
+def test_a_record_that_a_filter_cannot_be_evaluated_on_is_kept_and_holds_up_no_other(
+    play: Callable[..., tuple[Script, Told]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes to the dead letters with the reason; what is not to be expected is not lost either (FL-49)."""
+    meant = router.evaluate
+
+    def evaluate(one: Any, record: Any) -> Any:
+        if record["id"] == "1":
+            raise ArithmeticError("not foreseen")
+        return meant(one, record)
+
+    monkeypatch.setattr(router, "evaluate", evaluate)
+    script, told = play([[raw(0), raw(1), raw(2)]])
+    assert script.written == [("filtered-one-s", b"0"), ("dead", None), ("filtered-one-s", b"2")]
+    assert told.received == 3
 
 
 def test_only_enabled_filters_for_spring_have_a_part(

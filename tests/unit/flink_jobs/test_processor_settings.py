@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -86,6 +87,12 @@ def test_a_missing_variable_is_told_with_status_two() -> None:
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert "KAFKA_BOOTSTRAP_SERVERS: Field required" in done.stderr
+
+
+@pytest.mark.parametrize("variable", [name.upper() for name in ProcessorSettings.model_fields if name != "log_level"])
+def test_every_variable_of_the_processor_is_documented(variable: str) -> None:
+    """A setting that nobody can find is no setting."""
+    assert f"`{variable}`" in (Path(__file__).parents[3] / "docs" / "processor.md").read_text("utf-8")
 
 
 def test_ready_is_a_loop_that_goes_round_and_live_is_one_that_tries() -> None:

@@ -18,6 +18,22 @@ def test_a_stack_remembers_the_ports_it_was_started_with(tmp_path: Path) -> None
     assert state.load() == StackSettings(state_dir=tmp_path, kafka_port=19092)
 
 
+def test_a_filter_file_is_recorded_wherever_the_command_was_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`FILTERS_FILE` is read by services that stand in other folders; an empty one names nothing."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FILTERS_FILE", "mine.json")
+    state = State(tmp_path)
+    state.create()
+    state.save(StackSettings(state_dir=tmp_path))
+    monkeypatch.setenv("FILTERS_FILE", "")
+    assert StackSettings().filters_file is None
+    recorded = state.load()
+    assert recorded is not None
+    assert recorded.filters_file == tmp_path / "mine.json"
+
+
 def test_a_folder_never_used_has_nothing_to_remember(tmp_path: Path) -> None:
     """The first start finds no record."""
     assert State(tmp_path / "new").load() is None
