@@ -15,18 +15,18 @@ import structlog
 import typer
 from pydantic import ValidationError
 
+from flink_jobs.cluster.ending import SubmissionError
+from flink_jobs.cluster.gateway import gateway_way
+from flink_jobs.cluster.keeper import Keeper
+from flink_jobs.cluster.registry import RegistryError
+from flink_jobs.cluster.rest import FlinkError, FlinkRest
+from flink_jobs.cluster.status import job_status
+from flink_jobs.cluster.submission import Submitter
 from flink_jobs.compiling import StoppedError
 from flink_jobs.dialects import Dialect, DialectError, Inserts, ValueFormat, make
-from flink_jobs.ending import SubmissionError
 from flink_jobs.filters import FilterError, load_filters
-from flink_jobs.gateway import gateway_way
-from flink_jobs.keeper import Keeper
 from flink_jobs.plan import PlanError
-from flink_jobs.registry import RegistryError
-from flink_jobs.rest import FlinkError, FlinkRest
 from flink_jobs.settings import FlinkSettings, SqlSettings
-from flink_jobs.status import job_status
-from flink_jobs.submission import Submitter
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Run the filters as one Flink job.")
 

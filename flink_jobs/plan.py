@@ -19,7 +19,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Final
 
-from flink_jobs.checkpoints import location
+from flink_jobs.cluster.checkpoints import location
 from flink_jobs.delivery import Guarantee
 from flink_jobs.settings import FlinkSettings
 from flink_jobs.sql import Kind, Registry, Statement
@@ -120,7 +120,7 @@ class Plan:
 
 def java_sources(*, avro: bool = False) -> dict[str, str]:
     """Return the Java source of each class of the job, by its name; one comes after those that it needs."""
-    folder = resources.files("flink_jobs")
+    folder = resources.files("flink_jobs").joinpath("java")
     names = _AVRO_FUNCTIONS if avro else _FUNCTIONS
     return {name: folder.joinpath(f"{name}.java").read_text("utf-8") for name in names}
 

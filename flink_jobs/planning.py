@@ -8,12 +8,12 @@ from threading import Event
 
 import structlog
 
+from flink_jobs.cluster.lock import alone
+from flink_jobs.cluster.registry import RegistryUnreachableError, admit
 from flink_jobs.compiling import compile_blueprint
 from flink_jobs.filters import FilterSet, load_filters
 from flink_jobs.lifecycle.records import Records
-from flink_jobs.lock import alone
 from flink_jobs.plan import Blueprint, PlanStore, blueprint
-from flink_jobs.registry import RegistryUnreachableError, admit
 from flink_jobs.settings import FlinkSettings
 from flink_jobs.sql import filtered_topics, statements
 

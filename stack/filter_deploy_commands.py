@@ -12,6 +12,8 @@ from rich.table import Table
 import schemas
 from cdc.errors import CdcError
 from cdc.topics import create_topics
+from flink_jobs.cluster.rest import FlinkRest
+from flink_jobs.cluster.submission import Submitter
 from flink_jobs.dialects import ValueFormat
 from flink_jobs.filters import parse_filters
 from flink_jobs.lifecycle.cleanup import Leftover, leftovers, remove
@@ -21,9 +23,7 @@ from flink_jobs.lifecycle.differences import Difference, difference
 from flink_jobs.lifecycle.file import FilterFile
 from flink_jobs.lifecycle.rollback import find_earlier
 from flink_jobs.lifecycle.topics import Broker
-from flink_jobs.rest import FlinkRest
 from flink_jobs.settings import FlinkSettings
-from flink_jobs.submission import Submitter
 from stack import filter_confluent
 from stack.errors import StackError
 from stack.filter_settings import File, chosen, told

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
+from flink_jobs.cluster.rest import FlinkError
 from flink_jobs.dialects import DialectError
 from flink_jobs.filters import FilterError
 from flink_jobs.lifecycle.cleanup import CleanupError
@@ -22,7 +23,6 @@ from flink_jobs.lifecycle.deployment import DeploymentError, TopicError, Unappro
 from flink_jobs.lifecycle.file import FileError, FilterFile
 from flink_jobs.lifecycle.rollback import RollbackError
 from flink_jobs.lifecycle.states import MoveError
-from flink_jobs.rest import FlinkError
 from flink_jobs.settings import FlinkSettings
 from stack import pipeline
 from stack.errors import StackError

@@ -9,15 +9,15 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from flink_jobs.cluster.rest import FlinkRest
+from flink_jobs.cluster.submission import Submitter
 from flink_jobs.filters import Filter, Target
 from flink_jobs.lifecycle.file import Change, FilterFile, now
 from flink_jobs.lifecycle.records import Ran
 from flink_jobs.lifecycle.states import approve as approved
 from flink_jobs.lifecycle.states import deprecate, settle, unapproved
 from flink_jobs.lifecycle.states import disable as disabled
-from flink_jobs.rest import FlinkRest
 from flink_jobs.settings import FlinkSettings
-from flink_jobs.submission import Submitter
 from stack.errors import StackError
 from stack.filter_settings import File, chosen, told
 from stack.terminal import AsJson, page

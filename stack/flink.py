@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import yaml
 
-from flink_jobs.rest import FlinkError, FlinkRest, Job
+from flink_jobs.cluster.rest import FlinkError, FlinkRest, Job
 from stack import java, maven
 from stack.service import Service
 from stack.settings import HOST, StackSettings

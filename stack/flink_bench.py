@@ -22,11 +22,11 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # no __all__
 )
 
 from flink_jobs import FilterSet, Places, statements
+from flink_jobs.cluster.rest import FlinkRest
 from flink_jobs.columns import COLUMNS, TEXT_COLUMNS
 from flink_jobs.compiling import compile_blueprint
 from flink_jobs.plan import PlanStore, blueprint
 from flink_jobs.predicates import identifier
-from flink_jobs.rest import FlinkRest
 from flink_jobs.settings import FlinkSettings
 from flink_jobs.sql import Kind, Statement
 from stack import java, maven

@@ -18,16 +18,16 @@ from pydantic import ValidationError
 from rich.markup import escape
 from rich.table import Table
 
-from flink_jobs.checkpoints import is_complete, location
-from flink_jobs.ending import SubmissionError
+from flink_jobs.cluster.checkpoints import is_complete, location
+from flink_jobs.cluster.ending import SubmissionError
+from flink_jobs.cluster.gateway import gateway_way
+from flink_jobs.cluster.registry import RegistryError
+from flink_jobs.cluster.rest import FlinkError, FlinkRest, Job
+from flink_jobs.cluster.status import job_status
+from flink_jobs.cluster.submission import Submitter
 from flink_jobs.filters import FilterError
-from flink_jobs.gateway import gateway_way
 from flink_jobs.plan import PlanError
-from flink_jobs.registry import RegistryError
-from flink_jobs.rest import FlinkError, FlinkRest, Job
 from flink_jobs.settings import FlinkSettings
-from flink_jobs.status import job_status
-from flink_jobs.submission import Submitter
 from stack import java, pipeline
 from stack.errors import StackError
 from stack.local import current_stack

@@ -5,9 +5,9 @@ Must never wait for a cluster that does not answer.
 
 from dataclasses import dataclass
 
-from flink_jobs.ledger import LEDGER_FILE, Ledger
-from flink_jobs.rest import FlinkError, FlinkRest, Job
-from flink_jobs.status import CheckpointStatus, delivery, status_of
+from flink_jobs.cluster.ledger import LEDGER_FILE, Ledger
+from flink_jobs.cluster.rest import FlinkError, FlinkRest, Job
+from flink_jobs.cluster.status import CheckpointStatus, delivery, status_of
 from stack import flink
 from stack.settings import StackSettings
 from stack.state import State

@@ -10,12 +10,12 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from flink_jobs.cluster.submission import Submitter
 from flink_jobs.filters import Filter, FilterSet
 from flink_jobs.lifecycle.deployment import Running
 from flink_jobs.lifecycle.records import Ran
 from flink_jobs.lifecycle.topics import Broker
 from flink_jobs.settings import FlinkSettings
-from flink_jobs.submission import Submitter
 
 
 class CleanupError(RuntimeError):

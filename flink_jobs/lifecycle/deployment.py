@@ -9,16 +9,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from flink_jobs.ending import SubmissionError
+from flink_jobs.cluster.ending import SubmissionError
+from flink_jobs.cluster.registry import RegistryError
+from flink_jobs.cluster.rest import FlinkError, Job
+from flink_jobs.cluster.submission import Submitter
 from flink_jobs.filters import Filter, FilterError, FilterSet, Status
 from flink_jobs.lifecycle.file import Backup, Change, FileError, FilterFile, now
 from flink_jobs.lifecycle.records import Ran
 from flink_jobs.lifecycle.states import approve, begin, deployed, failed, settle, waiting
 from flink_jobs.plan import PlanError
-from flink_jobs.registry import RegistryError
-from flink_jobs.rest import FlinkError, Job
 from flink_jobs.settings import FlinkSettings
-from flink_jobs.submission import Submitter
 
 MakeTopics = Callable[[Sequence[str]], Sequence[str]]
 """Create those of these topics that are missing; return their names. Raises TopicError when the broker refuses."""

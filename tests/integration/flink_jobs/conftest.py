@@ -19,7 +19,7 @@ from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartit
 from confluent_kafka.admin import AdminClient, NewTopic
 
 import schemas
-from flink_jobs.rest import FlinkRest, Job
+from flink_jobs.cluster.rest import FlinkRest, Job
 from stack import java, maven
 from stack.local import LocalStack
 

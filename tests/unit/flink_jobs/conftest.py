@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from flink_jobs import FilterSet, FlinkSettings, load_filters, parse_filters, statements
+from flink_jobs.cluster.rest import CompletedCheckpoint, FlinkError, FlinkUnreachableError, Job
+from flink_jobs.cluster.submission import Submitter
 from flink_jobs.plan import STAND_IN_CHECKPOINT, STAND_IN_JOB_ID, Plan, blueprint
-from flink_jobs.rest import CompletedCheckpoint, FlinkError, FlinkUnreachableError, Job
-from flink_jobs.submission import Submitter
 
 STRING = b"\x74" + len(STAND_IN_CHECKPOINT).to_bytes(2, "big") + STAND_IN_CHECKPOINT.encode()
 

@@ -4,8 +4,8 @@ import os
 import shutil
 from pathlib import Path
 
-from flink_jobs.checkpoints import Folders, is_complete
-from flink_jobs.ledger import End, Ledger, Stop, Submission
+from flink_jobs.cluster.checkpoints import Folders, is_complete
+from flink_jobs.cluster.ledger import End, Ledger, Stop, Submission
 
 
 def write(folder: Path, job: str, number: int, *, at: int, complete: bool = True) -> Path:

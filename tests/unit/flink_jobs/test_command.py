@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import schemas
 from flink_jobs.__main__ import app
-from flink_jobs.rest import FlinkRest, Job
+from flink_jobs.cluster.rest import FlinkRest, Job
 from flink_jobs.settings import FlinkSettings
 
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from flink_jobs.ending import SubmissionError
-from flink_jobs.keeper import Keeper
-from flink_jobs.lock import BusyError
+from flink_jobs.cluster.ending import SubmissionError
+from flink_jobs.cluster.keeper import Keeper
+from flink_jobs.cluster.lock import BusyError
+from flink_jobs.cluster.rest import CompletedCheckpoint, FlinkError, FlinkUnreachableError, Job
+from flink_jobs.cluster.submission import Submitter
 from flink_jobs.plan import PlanError
-from flink_jobs.rest import CompletedCheckpoint, FlinkError, FlinkUnreachableError, Job
 from flink_jobs.settings import FlinkSettings
-from flink_jobs.submission import Submitter
 
 Compiled = Callable[..., str]
 
@@ -21,8 +21,8 @@ Compiled = Callable[..., str]
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A job that runs has run long enough."""
-    monkeypatch.setattr("flink_jobs.waiting._STEADY_SECONDS", 0)
-    monkeypatch.setattr("flink_jobs.ending._WHOLE_SECONDS", 0)
+    monkeypatch.setattr("flink_jobs.cluster.waiting._STEADY_SECONDS", 0)
+    monkeypatch.setattr("flink_jobs.cluster.ending._WHOLE_SECONDS", 0)
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_a_new_plan_that_does_not_run_makes_way_for_the_old(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What ran runs on, from where it stopped; the error has Flink's cause, long before the timeout (FL-74)."""
-    monkeypatch.setattr("flink_jobs.submission._PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr("flink_jobs.cluster.submission._PATIENCE_SECONDS", 0.1)
     cluster.outcomes = [outcome]
     with pytest.raises(SubmissionError, match="it broke; what ran before runs on, as job"):
         submitter.deploy(compiled("second"), 60)
@@ -226,7 +226,7 @@ def test_a_keeper_takes_what_runs_for_what_is_to_run(
     def die(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("flink_jobs.submission.wait_until_running", die)
+    monkeypatch.setattr("flink_jobs.cluster.submission.wait_until_running", die)
     with pytest.raises(KeyboardInterrupt):
         submitter.deploy(compiled("second"), 5)
     assert submitter.plans.current == "first"

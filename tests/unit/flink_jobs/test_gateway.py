@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from flink_jobs import FilterSet, Places, statements
-from flink_jobs.gateway import Gateway
+from flink_jobs.cluster.gateway import Gateway
+from flink_jobs.cluster.rest import FlinkError, FlinkUnreachableError
 from flink_jobs.plan import Blueprint, Plan
-from flink_jobs.rest import FlinkError, FlinkUnreachableError
 
 PLAN = Plan("d", "job", b"", b"", b"")
 JOB = "0" * 32

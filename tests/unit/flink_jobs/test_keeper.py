@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
+from flink_jobs.cluster.keeper import Keeper
+from flink_jobs.cluster.ledger import Submission
+from flink_jobs.cluster.registry import IncompatibleSchemaError, RegistryUnreachableError
+from flink_jobs.cluster.rest import CompletedCheckpoint
+from flink_jobs.cluster.submission import Submitter
 from flink_jobs.compiling import StoppedError
 from flink_jobs.filters import FilterError, load_filters
-from flink_jobs.keeper import Keeper
-from flink_jobs.ledger import Submission
 from flink_jobs.plan import blueprint
-from flink_jobs.registry import IncompatibleSchemaError, RegistryUnreachableError
-from flink_jobs.rest import CompletedCheckpoint
 from flink_jobs.settings import FlinkSettings
 from flink_jobs.sql import statements
-from flink_jobs.submission import Submitter
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_a_checkpoint_that_cannot_be_started_from_is_set_aside(
     keeper: Keeper, cluster: Any, checkpoint: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The one before it serves, and then none; the offsets of the group are there for that."""
-    monkeypatch.setattr("flink_jobs.keeper._LONGEST_PAUSE_SECONDS", 0)
+    monkeypatch.setattr("flink_jobs.cluster.keeper._LONGEST_PAUSE_SECONDS", 0)
     keeper.look()
     older, newest = (checkpoint(cluster.accepted[0][0], number) for number in (3, 4))
     cluster.die()
@@ -250,7 +250,7 @@ def test_a_registry_that_is_away_is_waited_for_before_the_first_plan(
             raise answer
         return compiled(_digest(settings))
 
-    monkeypatch.setattr("flink_jobs.keeper._REGISTRY_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("flink_jobs.cluster.keeper._REGISTRY_PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(submitter.planner, "prepare_deployed", prepare)
     keeper.choose(Event())
     keeper.look()

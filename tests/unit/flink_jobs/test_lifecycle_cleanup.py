@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from flink_jobs import FilterSet
+from flink_jobs.cluster.rest import FlinkRest, Job
+from flink_jobs.cluster.submission import Submitter
 from flink_jobs.lifecycle.cleanup import CleanupError, Leftover, leftovers
 from flink_jobs.lifecycle.deployment import Running
 from flink_jobs.lifecycle.topics import TopicState
-from flink_jobs.rest import FlinkRest, Job
 from flink_jobs.settings import FlinkSettings
-from flink_jobs.submission import Submitter
 
 MakeFilters = Callable[..., FilterSet]
 NOTHING = FilterSet(version=1, filters=())

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from flink_jobs.rest import (
+from flink_jobs.cluster.rest import (
     Checkpoints,
     CompletedCheckpoint,
     FlinkError,

@@ -5,9 +5,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from flink_jobs.ledger import LEDGER_FILE, Ledger, Submission
-from flink_jobs.rest import FlinkRest
-from flink_jobs.status import CheckpointStatus
+from flink_jobs.cluster.ledger import LEDGER_FILE, Ledger, Submission
+from flink_jobs.cluster.rest import FlinkRest
+from flink_jobs.cluster.status import CheckpointStatus
 from stack import flink
 from stack.job_report import JobReport, reports
 from stack.settings import StackSettings

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from flink_jobs.ledger import Ledger
+from flink_jobs.cluster.ledger import Ledger
 
 _CHECKPOINT = re.compile(r"chk-([0-9]+)")
 _SAVEPOINT = re.compile(r"savepoint-[0-9a-f]+-[0-9a-f]+")

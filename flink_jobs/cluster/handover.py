@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from flink_jobs.cluster.rest import FlinkRest
 from flink_jobs.plan import Plan
-from flink_jobs.rest import FlinkRest
 
 Way = Callable[[Plan, str, str | None], None]
 """Hand over a plan, under a job id, to start from a checkpoint or savepoint or from nothing."""

@@ -12,17 +12,17 @@ from contextlib import AbstractContextManager
 
 import structlog
 
-from flink_jobs.checkpoints import Folders
-from flink_jobs.ending import Ending, SubmissionError
-from flink_jobs.handover import Way, by_rest
-from flink_jobs.ledger import LEDGER_FILE, Ledger, Stop, Submission
-from flink_jobs.lock import alone
+from flink_jobs.cluster.checkpoints import Folders
+from flink_jobs.cluster.ending import Ending, SubmissionError
+from flink_jobs.cluster.handover import Way, by_rest
+from flink_jobs.cluster.ledger import LEDGER_FILE, Ledger, Stop, Submission
+from flink_jobs.cluster.lock import alone
+from flink_jobs.cluster.rest import FlinkError, FlinkRest, FlinkUnreachableError, Job
+from flink_jobs.cluster.sight import Sight, look
+from flink_jobs.cluster.waiting import wait_until_running
 from flink_jobs.plan import Plan, PlanError
 from flink_jobs.planning import Planner
-from flink_jobs.rest import FlinkError, FlinkRest, FlinkUnreachableError, Job
 from flink_jobs.settings import FlinkSettings
-from flink_jobs.sight import Sight, look
-from flink_jobs.waiting import wait_until_running
 
 _log = structlog.get_logger()
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import structlog
 
-from flink_jobs.checkpoints import location
-from flink_jobs.ledger import Ledger, Stop
-from flink_jobs.rest import FlinkError, FlinkRest, FlinkUnreachableError, Job
+from flink_jobs.cluster.checkpoints import location
+from flink_jobs.cluster.ledger import Ledger, Stop
+from flink_jobs.cluster.rest import FlinkError, FlinkRest, FlinkUnreachableError, Job
 
 _log = structlog.get_logger()
 

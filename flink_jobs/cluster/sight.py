@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from flink_jobs.ledger import End, Ledger
-from flink_jobs.rest import FlinkRest, Job
+from flink_jobs.cluster.ledger import End, Ledger
+from flink_jobs.cluster.rest import FlinkRest, Job
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,15 +11,15 @@ from threading import Event
 
 import structlog
 
+from flink_jobs.cluster.ending import SubmissionError
+from flink_jobs.cluster.lock import BusyError
+from flink_jobs.cluster.registry import RegistryError, RegistryUnreachableError
+from flink_jobs.cluster.rest import FlinkError, FlinkRest, FlinkUnreachableError, Job
+from flink_jobs.cluster.submission import Submitter, UncommittedError
 from flink_jobs.compiling import StoppedError
-from flink_jobs.ending import SubmissionError
 from flink_jobs.filters import FilterError
-from flink_jobs.lock import BusyError
 from flink_jobs.plan import PlanError
-from flink_jobs.registry import RegistryError, RegistryUnreachableError
-from flink_jobs.rest import FlinkError, FlinkRest, FlinkUnreachableError, Job
 from flink_jobs.settings import FlinkSettings
-from flink_jobs.submission import Submitter, UncommittedError
 
 _log = structlog.get_logger()
 

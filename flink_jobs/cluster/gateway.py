@@ -15,12 +15,12 @@ from typing import Any, Final
 import httpx
 import structlog
 
-from flink_jobs.handover import Way
+from flink_jobs.cluster.handover import Way
+from flink_jobs.cluster.rest import FlinkError, FlinkUnreachableError, reason_of
+from flink_jobs.cluster.submission import Submitter
 from flink_jobs.plan import Blueprint, Plan, PlanError
 from flink_jobs.predicates import text_literal
-from flink_jobs.rest import FlinkError, FlinkUnreachableError, reason_of
 from flink_jobs.sql import Kind
-from flink_jobs.submission import Submitter
 
 _log = structlog.get_logger()
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from flink_jobs.cluster.ledger import LEDGER_FILE, Ledger, Submission
+from flink_jobs.cluster.rest import Checkpoints, FlinkRest
 from flink_jobs.delivery import Guarantee
-from flink_jobs.ledger import LEDGER_FILE, Ledger, Submission
-from flink_jobs.rest import Checkpoints, FlinkRest
 from flink_jobs.settings import FlinkSettings
 
 _BROKER_SECONDS = 5

@@ -2,8 +2,8 @@
 
 import time
 
-from flink_jobs.ending import SubmissionError
-from flink_jobs.rest import FlinkError, FlinkRest, FlinkUnreachableError, Job
+from flink_jobs.cluster.ending import SubmissionError
+from flink_jobs.cluster.rest import FlinkError, FlinkRest, FlinkUnreachableError, Job
 
 _POLL_SECONDS = 0.05
 _STEADY_SECONDS = 0.5
