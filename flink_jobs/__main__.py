@@ -6,35 +6,26 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from threading import Event
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import structlog
 import typer
 from pydantic import ValidationError
 
-from flink_jobs.dialects import (
-    PROPERTIES,
-    Dialect,
-    DialectError,
-    Inserts,
-    ValueFormat,
-    calls,
-    msk_places,
-    printed,
-    write_folder,
-)
+from flink_jobs.compiling import StoppedError
+from flink_jobs.dialects import Dialect, DialectError, Inserts, ValueFormat, make
+from flink_jobs.ending import SubmissionError
 from flink_jobs.filters import FilterError, load_filters
+from flink_jobs.gateway import gateway_way
 from flink_jobs.keeper import Keeper
 from flink_jobs.plan import PlanError
-from flink_jobs.registry import RegistryError
 from flink_jobs.rest import FlinkError, FlinkRest
-from flink_jobs.settings import FlinkSettings
-from flink_jobs.sql import Places, script, statements
+from flink_jobs.settings import FlinkSettings, SqlSettings
 from flink_jobs.status import job_status
-from flink_jobs.submission import StoppedError, SubmissionError, Submitter
+from flink_jobs.submission import Submitter
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Run the filters as one Flink job.")
 
@@ -42,17 +33,21 @@ _Seconds = Annotated[float, typer.Option(min=0)]
 
 
 @app.command()
-def submit(wait_for_cluster: _Seconds = 0, timeout: _Seconds = 60) -> None:
+def submit(
+    wait_for_cluster: _Seconds = 0,
+    timeout: _Seconds = 60,
+    gateway: Annotated[str | None, typer.Option(metavar="URL", help="Submit by this Flink SQL gateway.")] = None,
+) -> None:
     """Submit the job of the current filters, and exit 0 once all of it runs.
 
-    A running job of the same filters is left alone; one of other filters makes room after a last checkpoint.
+    A running job of the same filters is left alone; one of other filters makes room with a savepoint, and comes back
+    if the new one does not run.
     """
     with _stage() as (settings, rest):
         submitter = Submitter(settings, rest)
-        digest = submitter.prepare()
+        digest = submitter.planner.prepare()
         submitter.wait_for_cluster(wait_for_cluster)
-        job = submitter.replace(digest)
-        submitter.wait_until_running(job.id, timeout)
+        job = submitter.deploy(digest, timeout, way=gateway_way(submitter, digest, gateway))
         typer.echo(f"{job.name} runs as {job.id}")
 
 
@@ -77,21 +72,12 @@ def sql(
     inserts: Annotated[Inserts, typer.Option(help="Confluent: one statement for all, or for each.")] = Inserts.SET,
 ) -> None:
     """Print the SQL of the current filters, or write it to a folder."""
-    with _stage() as (settings, _):
-        filters, source = load_filters(settings.filters_file), settings.filters_file.name
-        if dialect is Dialect.CONFLUENT:
-            made = calls(filters, settings.places, value_format, inserts)
-            if output is None:
-                typer.echo(printed(made, PROPERTIES, source), nl=False)
-            else:
-                write_folder(output, made, PROPERTIES, source)
-            return
-        text = script(statements(filters, _places(settings, dialect)), source)
+    with _told(SqlSettings) as settings:
+        made = make(load_filters(settings.filters_file), settings, dialect, value_format, inserts)
         if output is None:
-            typer.echo(text, nl=False)
+            typer.echo(made.printed(), nl=False)
         else:
-            output.mkdir(parents=True, exist_ok=True)
-            (output / f"{dialect}.sql").write_text(text, "utf-8")
+            made.write(output)
 
 
 @app.command()
@@ -110,23 +96,21 @@ def check() -> None:
     raise typer.Exit(0 if runs else 1)
 
 
-def _places(settings: FlinkSettings, dialect: Dialect) -> Places:
-    places = settings.places
-    if places.registry is not None:
-        # A script is for reading and for files, so it holds no secret.
-        places = replace(places, registry=places.registry.masked)
-    if dialect is not Dialect.MSK:
-        return places
-    # The mark of the processor is another one there, unless somebody has chosen it.
-    chosen = "topic_suffix" in settings.model_fields_set
-    return msk_places(places, settings.topic_suffix) if chosen else msk_places(places)
+_S = TypeVar("_S", bound=SqlSettings)
 
 
 @contextmanager
 def _stage() -> Iterator[tuple[FlinkSettings, FlinkRest]]:
-    """Give settings and cluster; a failure that a user can mend is told in a sentence, with status 1 or 2."""
+    """Give settings and cluster."""
+    with _told(FlinkSettings) as settings, FlinkRest(settings.flink_rest_url) as rest:
+        yield settings, rest
+
+
+@contextmanager
+def _told(kind: type[_S]) -> Iterator[_S]:
+    """Give settings of this kind; a failure that a user can mend is told in a sentence, with status 1 or 2."""
     try:
-        settings = FlinkSettings()
+        settings = kind()
     except ValidationError as error:
         faults = (f"{str(each['loc'][0] if each['loc'] else '').upper()}: {each['msg']}" for each in error.errors())
         sys.stderr.write("the Flink stage is not configured: " + "; ".join(faults) + "\n")
@@ -142,15 +126,14 @@ def _stage() -> Iterator[tuple[FlinkSettings, FlinkRest]]:
         ),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    with FlinkRest(settings.flink_rest_url) as rest:
-        try:
-            yield settings, rest
-        except FilterError as error:
-            sys.stderr.write(f"{settings.filters_file}: {error}\n")
-            raise typer.Exit(1) from error
-        except (DialectError, PlanError, RegistryError, FlinkError, SubmissionError) as error:
-            sys.stderr.write(f"{error}\n")
-            raise typer.Exit(1) from error
+    try:
+        yield settings
+    except FilterError as error:
+        sys.stderr.write(f"{settings.filters_file}: {error}\n")
+        raise typer.Exit(1) from error
+    except (DialectError, PlanError, FlinkError, SubmissionError) as error:
+        sys.stderr.write(f"{error}\n")
+        raise typer.Exit(1) from error
 
 
 if __name__ == "__main__":

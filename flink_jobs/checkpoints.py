@@ -1,22 +1,23 @@
-"""Owns what is on disk about earlier runs of the job: its complete checkpoints, and which submissions were ours.
+"""Owns what earlier runs of the job have left on disk to start from: their complete checkpoints and savepoints.
 
-A checkpoint is complete when its `_metadata` is there: Flink writes that last and moves it into place. Must never ask
-the cluster. Facts: Flink 2.2, «Checkpoints», directory structure `<job id>/chk-<number>/_metadata`.
+Either is complete when its `_metadata` is there: Flink writes that last and moves it into place. Savepoints by which we
+stop a job go to a folder named like the job, as checkpoints do. Must never ask the cluster.
+
+Facts: Flink 2.2, «Checkpoints» and «Savepoints», directory structure: `<job id>/chk-<number>/_metadata`,
+`savepoint-<part of the job id>-<random>/_metadata`.
 """
 
-import json
-import os
 import re
 import shutil
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from urllib.parse import unquote, urlsplit
 
-LEDGER_FILE: Final = "submissions.jsonl"
-"""Where the ledger lies in the plan folder."""
+from flink_jobs.ledger import Ledger
 
 _CHECKPOINT = re.compile(r"chk-([0-9]+)")
+_SAVEPOINT = re.compile(r"savepoint-[0-9a-f]+-[0-9a-f]+")
 
 
 def location(folder: Path) -> str:
@@ -25,12 +26,12 @@ def location(folder: Path) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """Name one complete checkpoint on disk."""
+class StartPoint:
+    """Name one complete checkpoint or savepoint on disk; a savepoint has no number."""
 
     folder: Path
     job_id: str
-    number: int
+    number: int | None
     completed_ns: int
 
     @property
@@ -39,96 +40,60 @@ class Checkpoint:
         return location(self.folder)
 
 
-def complete_checkpoints(folder: Path, job_ids: Iterable[str]) -> list[Checkpoint]:
-    """Return the complete checkpoints of these jobs, newest first; half-written ones are passed over."""
-    found = []
-    for job_id in set(job_ids):
-        for metadata in folder.joinpath(job_id).glob("chk-*/_metadata"):
-            try:
-                facts = metadata.stat()
-            except FileNotFoundError:  # Flink removes the oldest while we look
-                continue
-            named = _CHECKPOINT.fullmatch(metadata.parent.name)
-            if named and facts.st_size > 0:
-                found.append(Checkpoint(metadata.parent, job_id, int(named[1]), facts.st_mtime_ns))
-    return sorted(found, key=lambda each: (each.completed_ns, each.number), reverse=True)
-
-
-def remove_checkpoints(folder: Path, job_ids: Iterable[str]) -> None:
-    """Remove everything that these jobs have left, complete or not."""
-    for job_id in set(job_ids):
-        shutil.rmtree(folder / job_id, ignore_errors=True)
-
-
 @dataclass(frozen=True, slots=True)
-class Submission:
-    """Record that a job was handed to the cluster.
+class Folders:
+    """Name where the cluster writes the checkpoints of our jobs, and the savepoints by which we stop them."""
 
-    Attributes:
-        job_id: The id it was given.
-        digest: The plan.
-        checkpoint: The checkpoint it was to start from, as a URI, or None.
-        incarnation: The life of the JobManager it was given to.
-    """
+    checkpoints: Path
+    savepoints: Path
 
-    job_id: str
-    digest: str
-    checkpoint: str | None
-    incarnation: str
+    def of(self, job_ids: Iterable[str]) -> list[StartPoint]:
+        """Return all that is complete of these jobs, newest first; what is half-written is passed over."""
+        found: list[StartPoint] = []
+        for job_id in set(job_ids):
+            for metadata in self.checkpoints.joinpath(job_id).glob("chk-*/_metadata"):
+                if named := _CHECKPOINT.fullmatch(metadata.parent.name):
+                    found += _complete(metadata, job_id, int(named[1]))
+            for metadata in self.savepoints.joinpath(job_id).glob("savepoint-*/_metadata"):
+                if _SAVEPOINT.fullmatch(metadata.parent.name):
+                    found += _complete(metadata, job_id, None)
+        return sorted(found, key=lambda each: (each.completed_ns, each.number or 0), reverse=True)
 
+    def remove(self, job_ids: Iterable[str]) -> None:
+        """Remove everything that these jobs have left, complete or not."""
+        for job_id in set(job_ids):
+            for folder in (self.checkpoints, self.savepoints):
+                shutil.rmtree(folder / job_id, ignore_errors=True)
 
-@dataclass(frozen=True, slots=True)
-class End:
-    """Record that a job has ended, and in which of Flink's terminal states."""
+    def to_start_from(self, ledger: Ledger) -> list[str]:
+        """Return all that a job of ours may start from, as URIs, the best first.
 
-    job_id: str
-    state: str
-
-
-class Ledger:
-    """Keep the list of submissions and of their ends, so that it is known which jobs and checkpoints are ours.
-
-    The cluster forgets an ended job after an hour, and all of them when it restarts; the ledger does not.
-
-    Args:
-        file: One JSON object a line; a torn last line is passed over.
-    """
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-
-    def add(self, entry: Submission | End) -> None:
-        """Write something down, on the disk before this returns; a submission before the cluster is asked."""
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        with self._file.open("a", encoding="utf-8") as file:
-            # The newline comes first, so that a line torn by a crash spoils no other.
-            file.write("\n" + json.dumps(asdict(entry)))
-            file.flush()
-            os.fsync(file.fileno())
-
-    def submissions(self) -> list[Submission]:
-        """Return every submission, oldest first."""
-        return [entry for entry in self._entries() if isinstance(entry, Submission)]
-
-    def ends(self) -> dict[str, str]:
-        """Map the id of every job that is known to have ended to its last state."""
-        return {entry.job_id: entry.state for entry in self._entries() if isinstance(entry, End)}
-
-    def find(self, job_id: str) -> Submission | None:
-        """Return the newest submission under a job id."""
-        return next((entry for entry in reversed(self.submissions()) if entry.job_id == job_id), None)
-
-    def _entries(self) -> list[Submission | End]:
-        try:
-            lines = self._file.read_text("utf-8").splitlines()
-        except FileNotFoundError:
-            return []
-        return [entry for line in lines if (entry := _entry(line))]
+        That is the newest, but for a job which made none of its own: what it started from comes before what is older
+        in its history and may be newer on disk, as after a `restore`.
+        """
+        points = self.of(ledger.job_ids())
+        uris = [each.uri for each in points]
+        last = next(reversed(ledger.submissions()), None)
+        if last is None or last.checkpoint is None or any(each.job_id == last.job_id for each in points):
+            return uris
+        if not is_complete(last.checkpoint):
+            return uris
+        return [last.checkpoint, *(uri for uri in uris if uri != last.checkpoint)]
 
 
-def _entry(line: str) -> Submission | End | None:
+def is_complete(uri: str) -> bool:
+    """Tell whether there is a checkpoint or savepoint at a path or URI; of what is no local file, believe it."""
+    parts = urlsplit(uri)
+    if parts.scheme not in ("", "file"):
+        return True
+    # Flink escapes by itself, Java's own URIs are escaped already: take what is there.
+    paths = (Path(uri.removeprefix("file://")), Path(unquote(parts.path)))
+    return any((path / "_metadata").is_file() or (path.is_file() and path.name == "_metadata") for path in paths)
+
+
+def _complete(metadata: Path, job_id: str, number: int | None) -> list[StartPoint]:
     try:
-        body = json.loads(line) if line else {}
-        return Submission(**body) if "digest" in body else End(**body)
-    except (ValueError, TypeError):
-        return None
+        facts = metadata.stat()
+    except FileNotFoundError:  # Flink removes the oldest while we look
+        return []
+    return [StartPoint(metadata.parent, job_id, number, facts.st_mtime_ns)] if facts.st_size > 0 else []

@@ -58,6 +58,33 @@ class Status(StrEnum):
 _GONE = frozenset({Status.PENDING_DELETION, Status.DELETED})
 
 
+Target = Literal["flink", "spring"]
+"""A processor that filters run on: the Flink job, or the one without Flink."""
+
+
+class Approval(BaseModel):
+    """Hold who has approved a filter for one target, when, and exactly what: a later edit makes it void by itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    by: _Named
+    at: str
+    version: Annotated[StrictInt, Field(ge=1)]
+    definition: str
+    forced: StrictBool = False
+
+
+class Deployed(BaseModel):
+    """Hold what came of the last deployment of a filter on one target."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True)
+
+    at: str
+    version: Annotated[StrictInt, Field(ge=1)]
+    statement_ids: Annotated[tuple[str, ...], Field(alias="statementIds")] = ()
+    error: str | None = None
+
+
 class Filter(BaseModel):
     """Hold one filter: which headers it takes and the base name of the topic they go to."""
 
@@ -80,7 +107,9 @@ class Filter(BaseModel):
     deployed_at: Annotated[str | None, Field(alias="deployedAt")] = None
     deployment_error: Annotated[str | None, Field(alias="deploymentError")] = None
     flink_statement_ids: Annotated[tuple[str, ...], Field(alias="flinkStatementIds")] = ()
-    targets: Annotated[tuple[Literal["flink", "spring"], ...], Field(min_length=1)] = ("flink",)
+    targets: Annotated[tuple[Target, ...], Field(min_length=1)] = ("flink",)
+    approvals: dict[Target, Approval] = Field(default_factory=dict)
+    deployments: dict[Target, Deployed] = Field(default_factory=dict)
 
     @field_validator("conditions")
     @classmethod
@@ -89,10 +118,14 @@ class Filter(BaseModel):
             raise ValueError("a filter needs at least one condition")
         return conditions
 
+    def runs_on(self, target: Target) -> bool:
+        """Return True when this filter has a part in what runs on a target (FL-32)."""
+        return self.enabled and self.status not in _GONE and target in self.targets
+
     @property
     def runs_on_flink(self) -> bool:
-        """Return True when SQL is generated for this filter (FL-32)."""
-        return self.enabled and self.status not in _GONE and "flink" in self.targets
+        """Return True when SQL is generated for this filter."""
+        return self.runs_on("flink")
 
 
 class FilterSet(BaseModel):

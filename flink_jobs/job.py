@@ -1,4 +1,4 @@
-"""Owns PyFlink: turns a blueprint into a plan. The only module that imports it; it runs in a process of its own.
+"""Owns PyFlink: turns a blueprint into a plan, or into a job where `flink run` is the client. Only this imports it.
 
 The JVM that PyFlink starts is needed for seconds, once for each change of the filters, and its memory goes with the
 process. Must never talk to the cluster. Facts: PyFlink 2.2 (`StreamTableEnvironment`, `attach_as_datastream`), Flink's
@@ -47,7 +47,7 @@ def compile_plan(blueprint: Blueprint) -> Plan:
             raise PlanError(f"Flink refuses the job: {_root_cause(error.java_exception)}") from error
         finally:
             gateway.shutdown()
-    plan = Plan(blueprint.digest, blueprint.name, fresh, restoring, functions)
+    plan = Plan(blueprint.digest, blueprint.name, fresh, restoring, functions, blueprint.transactional)
     plan.render("0" * 32, None)
     plan.render("0" * 32, "file:///checked")
     return plan
@@ -78,18 +78,32 @@ def _functions_jar(gateway: Any, blueprint: Blueprint | None = None) -> bytes:
     return buffer.getvalue()
 
 
-def _serialised(jvm: Any, blueprint: Blueprint, jars: list[str]) -> tuple[bytes, bytes]:
-    """Return the job without and with a checkpoint to start from, as the cluster's `POST /jobs` takes it."""
+def execute(blueprint: Blueprint) -> str:
+    """Submit the job by the client that runs this program, which is `flink run`; return its id.
+
+    Cluster, connector and start point are the client's to choose: `-m`, `-j`, `-s`.
+    """
+    from pyflink.java_gateway import get_gateway  # noqa: PLC0415 - see compile_plan
+
+    with TemporaryDirectory(prefix="headwater-run-") as scratch:
+        jar = Path(scratch) / "headwater-functions.jar"
+        jar.write_bytes(_functions_jar(get_gateway(), blueprint))
+        streams = _assembled(blueprint, dict(blueprint.configuration), jar)
+        return str(streams.execute_async(blueprint.name).get_job_id())
+
+
+def _assembled(blueprint: Blueprint, options: dict[str, str], jar: Path | None = None) -> Any:
+    """Return PyFlink's environment with the whole job in it, and an archive more for it if one is given."""
     from pyflink.common import Configuration  # noqa: PLC0415 - see compile_plan
     from pyflink.datastream import StreamExecutionEnvironment  # noqa: PLC0415
     from pyflink.table import StreamTableEnvironment  # noqa: PLC0415
 
     configuration = Configuration()
-    options = {**blueprint.configuration, "execution.target": "remote"}
-    options["pipeline.jars"] = ";".join(Path(jar).as_uri() for jar in jars)
     for key, value in options.items():
         configuration.set_string(key, value)
     streams = StreamExecutionEnvironment.get_execution_environment(configuration)
+    if jar is not None:
+        streams.add_jars(jar.as_uri())
     tables = StreamTableEnvironment.create(streams)
     inserts = tables.create_statement_set()
     for statement in blueprint.statements:
@@ -102,7 +116,14 @@ def _serialised(jvm: Any, blueprint: Blueprint, jars: list[str]) -> tuple[bytes,
             case Kind.INSERT:
                 inserts.add_insert_sql(statement.text)
     inserts.attach_as_datastream()
+    return streams
 
+
+def _serialised(jvm: Any, blueprint: Blueprint, jars: list[str]) -> tuple[bytes, bytes]:
+    """Return the job without and with a checkpoint to start from, as the cluster's `POST /jobs` takes it."""
+    options = {**blueprint.configuration, "execution.target": "remote"}
+    options["pipeline.jars"] = ";".join(Path(jar).as_uri() for jar in jars)
+    streams = _assembled(blueprint, options)
     flink = jvm.org.apache.flink
     environment = streams._j_stream_execution_environment  # noqa: SLF001 - PyFlink hands the Java object out nowhere else
     graph = flink.client.deployment.executors.PipelineExecutorUtils.getStreamGraph(

@@ -2,7 +2,8 @@
 
 A session cluster without high availability forgets its jobs with its JobManager. The keeper looks once a second, and
 hands the job over again from its newest complete checkpoint. It is safe to kill at any moment, and to run beside
-`submit`: see `submission`. A job that was cancelled or has finished was ended by somebody, and stays ended.
+`submit`: see `submission`. A job that was cancelled or has finished was ended by somebody, and stays ended, unless it
+was a submitter that made room for another job and died before that was there.
 """
 
 import time
@@ -10,13 +11,15 @@ from threading import Event
 
 import structlog
 
-from flink_jobs.checkpoints import remove_checkpoints
+from flink_jobs.compiling import StoppedError
+from flink_jobs.ending import SubmissionError
 from flink_jobs.filters import FilterError
+from flink_jobs.lock import BusyError
 from flink_jobs.plan import PlanError
-from flink_jobs.registry import RegistryError, RegistryUnreachableError
+from flink_jobs.registry import RegistryUnreachableError
 from flink_jobs.rest import FlinkError, FlinkRest, FlinkUnreachableError, Job
 from flink_jobs.settings import FlinkSettings
-from flink_jobs.submission import StoppedError, Submitter
+from flink_jobs.submission import Submitter, UncommittedError
 
 _log = structlog.get_logger()
 
@@ -65,20 +68,28 @@ class Keeper:
     def leave(self) -> None:
         """Take a last checkpoint, so that the next start repeats nothing that was read before.
 
-        Best effort: without it, the newest periodic one serves, and what came after it is read again.
+        A job that writes in transactions is suspended with a savepoint instead, after which none of them is open: the
+        broker gives up those that a cluster leaves behind for long, and their records with them. Best effort: without
+        it, the newest periodic checkpoint serves, and what came after it is read again.
         """
         try:
             job = self._submitter.look().alive
-            if job is not None and job.runs_whole and self._rest.take_checkpoint(job.id, _CHECKPOINT_SECONDS):
+            known = self._submitter.ledger.find(job.id) if job is not None else None
+            if job is not None and job.runs_whole and known is not None and known.transactional:
+                with self._submitter.alone(wait=False):
+                    self._submitter.ending.suspend(job, _CHECKPOINT_SECONDS)
+            elif job is not None and job.runs_whole and self._rest.take_checkpoint(job.id, _CHECKPOINT_SECONDS):
                 self._tell("last_checkpoint_taken", "", job=job.id)
-        except FlinkError as error:
+        except BusyError:
+            self._tell("submitter_at_work", "")
+        except (FlinkError, SubmissionError) as error:
             self._tell("last_checkpoint_failed", str(error))
 
     def choose(self, stop: Event) -> None:
-        """Decide what to submit when no job is there: the filters as they are now, or else the last good plan."""
+        """Decide what to submit when no job is there: what was deployed last, at the first start the filter file."""
         try:
             self._wanted = self._prepare(stop)
-        except (FilterError, PlanError, RegistryError) as error:
+        except (FilterError, PlanError) as error:
             if self._submitter.plans.current is None:
                 raise
             remedy = "correct the file and run `python -m flink_jobs submit`; until then the last good plan runs"
@@ -88,7 +99,7 @@ class Keeper:
         """Return the digest of the plan to run; a registry that is away is waited for where no plan can do without."""
         while True:
             try:
-                return self._submitter.prepare(stop)
+                return self._submitter.planner.prepare_deployed(stop)
             except RegistryUnreachableError as error:
                 if self._submitter.plans.current is not None:
                     raise
@@ -102,10 +113,12 @@ class Keeper:
             sight = self._submitter.look()
             if sight.alive is not None:
                 self._care_for(sight.alive)
-            elif sight.last is not None and sight.last[1] != "FAILED":
+            elif sight.last is not None and sight.last[1] != "FAILED" and not sight.goes_on:
                 self._tell("job_ended", sight.last[1], remedy="run `python -m flink_jobs submit` to start it again")
             elif time.monotonic() >= self._not_before:
-                self._bring_back(sight.last[0] if sight.last else None)
+                self._bring_back(sight.last[0] if sight.last and sight.last[1] == "FAILED" else None)
+        except BusyError:
+            self._tell("submitter_at_work", "")
         except FlinkUnreachableError as error:
             self._tell("flink_unreachable", str(error))
         except FlinkError as error:
@@ -115,14 +128,18 @@ class Keeper:
         self._tell("job_seen", job.state, job=job.id)
         # From now on only `submit` changes what runs: an edited file does not deploy itself.
         self._wanted = None
-        if self._tidied != job.id and job.runs_whole and self._rest.newest_checkpoint(job.id) is not None:
-            # It has checkpoints of its own now; those of the jobs before it serve nobody.
-            others = {each.job_id for each in self._submitter.ledger.submissions()} - {job.id}
-            remove_checkpoints(self._settings.flink_checkpoint_dir, others)
+        if not job.runs_whole:
+            return
+        self._submitter.settle(job)
+        if self._tidied != job.id and self._rest.newest_checkpoint(job.id) is not None:
+            # It has checkpoints of its own now; what the jobs before it have left serves nobody.
+            self._submitter.folders.remove(self._submitter.ledger.job_ids() - {job.id})
             self._tidied = job.id
             self._failures, self._unusable = 0, frozenset()
 
     def _bring_back(self, failed: str | None) -> None:
+        with self._submitter.alone(wait=False):
+            pass  # nobody else is at work, so what is missing is nobody's doing
         if failed is not None:
             self._pause()
             self._set_aside(failed)
@@ -130,12 +147,14 @@ class Keeper:
         if digest is None:
             self._tell("no_plan", "", remedy="run `python -m flink_jobs submit`")
             return
-        self._submitter.plans.make_current(digest)
         try:
             self._submitter.submit_if_missing(digest, self._unusable)
         except FlinkUnreachableError:
             raise
-        except (FlinkError, PlanError) as error:
+        except UncommittedError as error:
+            _log.error("plan_refused", reason=str(error), instead="the last good plan")
+            self._wanted = None
+        except (FlinkError, PlanError, SubmissionError) as error:
             self._pause()
             _log.error("submission_failed", reason=str(error), again_in=round(self._not_before - time.monotonic(), 1))
 

@@ -20,16 +20,17 @@ from tempfile import mkdtemp
 from typing import Final
 
 from flink_jobs.checkpoints import location
+from flink_jobs.delivery import Guarantee
 from flink_jobs.settings import FlinkSettings
-from flink_jobs.sql import Kind, Registry, Statement
+from flink_jobs.sql import Kind, Statement
 
 STAND_IN_JOB_ID: Final = "b6d1f0a2c4e84f7e9a3b5c7d1e2f4a68"
 STAND_IN_CHECKPOINT: Final = "headwater:checkpoint-to-start-from"
 _TC_STRING: Final = b"\x74"
-_FUNCTIONS: Final = ("HeaderParser", "HeaderValue")
-_AVRO_FUNCTIONS: Final = ("HeaderParser", "BoundedDecoder", "SchemaLookup", "AvroHeaderParser", "HeaderValue")
+_FUNCTIONS: Final = ("HeaderParser", "HeaderValue", "TopicOf", "EachTopic")
+_AVRO_FUNCTIONS: Final = ("HeaderParser", "BoundedDecoder", "SchemaLookup", "AvroHeaderParser", *_FUNCTIONS[1:])
 """Each after those that it needs."""
-_VERSION: Final = 1
+_VERSION: Final = 2
 """Raised when plans of an earlier form must not be used any more."""
 
 
@@ -46,6 +47,7 @@ class Blueprint:
         configuration: Flink's options of the job.
         statements: Its SQL.
         jars: The archives that planning needs: the Kafka SQL connector, and Flink's Avro format where it is used.
+        transactional: Whether it writes in transactions.
         avro: Whether values are Avro.
     """
 
@@ -53,6 +55,7 @@ class Blueprint:
     configuration: Mapping[str, str]
     statements: tuple[Statement, ...]
     jars: tuple[str, ...]
+    transactional: bool = False
     avro: bool = False
 
     @property
@@ -79,7 +82,8 @@ class Blueprint:
         """Read what `to_json` wrote."""
         body = json.loads(text)
         statements = tuple(Statement(Kind[each["kind"]], each["name"], each["text"]) for each in body["statements"])
-        return cls(body["name"], body["configuration"], statements, tuple(body["jars"]), body["avro"])
+        jars = tuple(body["jars"])
+        return cls(body["name"], body["configuration"], statements, jars, body["transactional"], body["avro"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,7 @@ class Plan:
         fresh: The serialised job that starts without a checkpoint.
         restoring: The same with the stand-in path of a checkpoint.
         functions_jar: The archive of the job's Java functions, which goes along with every submission.
+        transactional: Whether the job writes in transactions.
     """
 
     digest: str
@@ -99,6 +104,7 @@ class Plan:
     fresh: bytes
     restoring: bytes
     functions_jar: bytes
+    transactional: bool = False
 
     def render(self, job_id: str, checkpoint: str | None) -> bytes:
         """Return the serialised job under an id (32 hex digits), starting from a checkpoint path or from none.
@@ -127,6 +133,7 @@ def blueprint(settings: FlinkSettings, parts: Sequence[Statement]) -> Blueprint:
         configuration=_configuration(settings),
         statements=tuple(parts),
         jars=tuple(str(jar) for jar in settings.archives),
+        transactional=settings.flink_delivery is Guarantee.EXACTLY_ONCE,
         avro=settings.registry is not None,
     )
 
@@ -156,16 +163,8 @@ def _configuration(settings: FlinkSettings) -> dict[str, str]:
         "table.exec.uid.generation": "ALWAYS",
         # With it, the view is planned once for both inserts, so that each record is parsed once.
         "table.optimizer.reuse-optimize-block-with-digest-enabled": "true",
-        **_job_parameters(settings.registry),
+        **({} if settings.registry is None else settings.registry.job_parameters()),
     }
-
-
-def _job_parameters(registry: Registry | None) -> dict[str, str]:
-    """Return what `AvroHeaderParser` asks for; Flink masks what it shows of `basic-auth` and `token`."""
-    if registry is None:
-        return {}
-    given = {"url": registry.url, **registry.credentials}
-    return {f"pipeline.global-job-parameters.headwater.schema-registry.{name}": value for name, value in given.items()}
 
 
 class PlanStore:
@@ -185,18 +184,25 @@ class PlanStore:
         """
         folder = self._folder / digest
         try:
-            name = json.loads((folder / "plan.json").read_text("utf-8"))["name"]
-            parts = (folder.joinpath(file).read_bytes() for file in ("fresh.bin", "restoring.bin", "functions.jar"))
-            return Plan(digest, name, *parts)
+            facts = json.loads((folder / "plan.json").read_text("utf-8"))
+            fresh, restoring, jar = (
+                folder.joinpath(file).read_bytes() for file in ("fresh.bin", "restoring.bin", "functions.jar")
+            )
+            return Plan(digest, facts["name"], fresh, restoring, jar, facts["transactional"])
         except (OSError, ValueError, KeyError) as error:
             raise PlanError(f"the plan {folder} cannot be read; delete the folder and submit again") from error
+
+    def functions_jar(self, digest: str) -> Path:
+        """Return where the archive of a plan's Java functions is."""
+        return (self._folder / digest / "functions.jar").absolute()
 
     def save(self, plan: Plan) -> None:
         """Write one plan, then forget all but the newest five."""
         self._folder.mkdir(parents=True, exist_ok=True)
         partial = Path(mkdtemp(prefix=".partial-", dir=self._folder))
         files = {"fresh.bin": plan.fresh, "restoring.bin": plan.restoring, "functions.jar": plan.functions_jar}
-        for name, body in {**files, "plan.json": json.dumps({"name": plan.name}).encode()}.items():
+        facts = json.dumps({"name": plan.name, "transactional": plan.transactional}).encode()
+        for name, body in {**files, "plan.json": facts}.items():
             (partial / name).write_bytes(body)
         shutil.rmtree(self._folder / plan.digest, ignore_errors=True)
         partial.rename(self._folder / plan.digest)

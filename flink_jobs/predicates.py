@@ -53,32 +53,43 @@ def text_literal(value: str) -> str:
 
 
 def filter_predicate(one: Filter) -> str:
-    """Return the whole predicate of a filter, ready to stand in a WHEN or WHERE.
+    """Return the whole predicate of a filter, ready to stand in a WHEN or WHERE."""
+    return " AND ".join(predicate_parts(one))
+
+
+def predicate_parts(one: Filter) -> tuple[str, ...]:
+    """Return what must all hold for a filter to match: its conditions, cheap ones first, then what is implied.
 
     A filter that names no `__op` takes inserted and snapshot rows only (FL-43). A header without an event type matches
     nothing (CD-118), unless the filter asks for just that with `isNull`.
     """
-    conditions = [condition_predicate(each) for each in one.conditions]
-    group = f" {one.condition_logic.value} ".join(conditions)
-    alone = one.condition_logic is Logic.AND or len(conditions) == 1
-    parts = [group if alone else f"({group})"]
+    if one.condition_logic is Logic.AND or len(one.conditions) == 1:
+        parts = [condition_predicate(each) for each in sorted(one.conditions, key=_cost)]
+    else:
+        parts = [f"({f' {one.condition_logic.value} '.join(map(condition_predicate, one.conditions))})"]
     if not _settles_event_type(one):
         parts.append("TRIM(`event_type`) <> ''")
     if all(each.target.column != "__op" for each in one.conditions):
         parts.append("`__op` IN ('c', 'r')")
-    return " AND ".join(parts)
+    return tuple(parts)
+
+
+def _cost(condition: Condition) -> int:
+    """Rank conditions by what they take: what is tried first spares the others."""
+    hard = condition.operator is Operator.MATCHES or condition.value_type is ValueType.TIMESTAMP
+    return 2 if condition.target.path else 1 if hard else 0
 
 
 def condition_predicate(condition: Condition) -> str:
     """Return one condition as an SQL expression."""
-    reference = _reference(condition.target)
+    field = reference(condition.target)
     match condition.operator:
         case Operator.IS_NULL:
-            return f"{reference} IS NULL"
+            return f"{field} IS NULL"
         case Operator.IS_NOT_NULL:
-            return f"{reference} IS NOT NULL"
+            return f"{field} IS NOT NULL"
         case Operator.MATCHES:
-            return f"REGEXP({reference}, {text_literal(in_java(str(condition.value)))})"
+            return f"REGEXP({field}, {text_literal(in_java(str(condition.value)))})"
     return _operand(condition) + _comparison(condition)
 
 
@@ -109,7 +120,8 @@ def _settles_event_type(one: Filter) -> bool:
     )
 
 
-def _reference(field: Field) -> str:
+def reference(field: Field) -> str:
+    """Return a field as an SQL expression: the column, or a look-up in its JSON."""
     column = identifier(field.column)
     return f"JSON_VALUE({column}, {text_literal('$' + field.path)})" if field.path else column
 
@@ -117,7 +129,7 @@ def _reference(field: Field) -> str:
 def _operand(condition: Condition) -> str:
     """Return the field as it is compared: text is cast to the type of the value, and what is none of it is null."""
     field = condition.target
-    text = _reference(field)
+    text = reference(field)
     match condition.value_type:
         case ValueType.STRING:
             # Flink orders what it holds as Java's strings by UTF-16, where an emoji comes before U+E000; CONCAT makes

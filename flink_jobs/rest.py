@@ -65,6 +65,14 @@ class CompletedCheckpoint:
     triggered_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Checkpoints:
+    """Tell of the checkpoints of a job: the newest completed one, and how many failed since, of the last ten."""
+
+    newest: CompletedCheckpoint | None
+    failed: int
+
+
 class FlinkRest:
     """Talk to one cluster; close it after use."""
 
@@ -158,13 +166,66 @@ class FlinkRest:
             time.sleep(_POLL_SECONDS)
         return False
 
+    def stop(self, job_id: str, folder: str) -> str:
+        """Ask a job to end after a savepoint below a folder (URI); return the request's id for `savepoint_made`.
+
+        It ends only when the savepoint is complete and its effects are done, and reads nothing behind it.
+        """
+        return str(self._call("POST", f"/jobs/{job_id}/stop", json={"targetDirectory": folder})["request-id"])
+
+    def trigger_savepoint(self, job_id: str, folder: str | None) -> str:
+        """Ask for a savepoint of a job that goes on, below a folder (URI) or where the cluster keeps its own."""
+        body = {} if folder is None else {"target-directory": folder}
+        return str(self._call("POST", f"/jobs/{job_id}/savepoints", json=body)["request-id"])
+
+    def savepoint_made(self, job_id: str, request_id: str) -> str | None:
+        """Return where the savepoint of a request is, None while it is being made.
+
+        Raises:
+            FlinkError: It came to nothing; the message has Flink's root cause.
+        """
+        answer = self._get(f"/jobs/{job_id}/savepoints/{request_id}")
+        if answer["status"]["id"] != "COMPLETED":
+            return None
+        found = answer.get("operation") or {}
+        if "location" not in found:
+            trace = str((found.get("failure-cause") or {}).get("stack-trace", ""))
+            raise FlinkError(f"no savepoint of job {job_id}: {_root_cause(trace) or 'Flink gives no reason'}")
+        return str(found["location"])
+
+    def wait_for_savepoint(self, job_id: str, request_id: str, seconds: float) -> str:
+        """Wait for the savepoint of a request and return where it is.
+
+        Raises:
+            FlinkError: It came to nothing, or not within that time.
+        """
+        deadline = time.monotonic() + seconds
+        while (found := self.savepoint_made(job_id, request_id)) is None:
+            if time.monotonic() >= deadline:
+                raise FlinkError(f"no savepoint of job {job_id} within {seconds:g} s; see the Flink web page")
+            time.sleep(_POLL_SECONDS)
+        return found
+
     def newest_checkpoint(self, job_id: str) -> CompletedCheckpoint | None:
         """Return the newest completed checkpoint of a job, None also for a job that is not known any more."""
+        return self.checkpoints(job_id).newest
+
+    def checkpoints(self, job_id: str) -> Checkpoints:
+        """Return how a job does with its checkpoints; nothing of one that is not known any more."""
         try:
-            found = (self._get(f"/jobs/{job_id}/checkpoints").get("latest") or {}).get("completed")
+            answer = self._get(f"/jobs/{job_id}/checkpoints")
         except FlinkUnknownJobError:
-            return None
-        return CompletedCheckpoint(found["id"], found["external_path"], found["trigger_timestamp"]) if found else None
+            return Checkpoints(None, 0)
+        found = (answer.get("latest") or {}).get("completed")
+        newest = CompletedCheckpoint(found["id"], found["external_path"], found["trigger_timestamp"]) if found else None
+        last = newest.number if newest else 0
+        failed = [each for each in answer.get("history", ()) if each["status"] == "FAILED" and each["id"] > last]
+        return Checkpoints(newest, len(failed))
+
+    def restarts(self, job_id: str) -> int:
+        """Return how often a job was started again after a failure, since it was submitted."""
+        found = self._get(f"/jobs/{job_id}/metrics", params={"get": "numRestarts"})
+        return int(found[0]["value"]) if found else 0
 
     def failure(self, job_id: str) -> str | None:
         """Return the cause of the newest failure of a job: the last «Caused by» of its trace."""
@@ -205,7 +266,7 @@ class FlinkRest:
             # The JobManager listens before it leads.
             raise FlinkUnreachableError(f"Flink at {self._url} is starting")
         if answer.is_error:
-            reason = _reason(body) or answer.text[:500]
+            reason = reason_of(body) or answer.text[:500]
             if "UnavailableDispatcherOperationException" in reason:
                 # The job is being set up; in a moment the question has an answer.
                 raise FlinkUnreachableError(f"Flink at {self._url} is not ready for {method} {path}")
@@ -214,7 +275,7 @@ class FlinkRest:
         return body
 
 
-def _reason(body: object) -> str | None:
+def reason_of(body: object) -> str | None:
     """Return what an error answer says: its first text, and the root cause of the trace that may follow."""
     errors = body.get("errors") if isinstance(body, dict) else None
     if not errors:

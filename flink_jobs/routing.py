@@ -1,35 +1,28 @@
-"""Owns the choice of topics in SQL: one array expression over the columns of a record, null where no topic is meant.
+"""Owns which filters a record is tested against: filters are grouped by the values without which they cannot match.
 
-A filter that can only match a few values of a column is looked at only by records with one of them, so that a record's
-cost follows from the filters it may match and not from how many there are. That is all the grouping does: every filter
-keeps its whole predicate. Must never know tables, connectors or how the array is written to Kafka.
-Facts: FL-16, FL-33, FL-48.
+That is all the grouping does: a record's cost follows from the filters it may match and not from how many there are,
+and every filter keeps its whole meaning. Must never know connectors or how a choice is written as SQL (see `dispatch`).
+Facts: FL-16, FL-43, FL-48.
 """
 
-import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from flink_jobs.columns import Field
 from flink_jobs.conditions import Condition, Operator, ValueType
 from flink_jobs.filters import Filter, Logic
-from flink_jobs.predicates import condition_predicate, filter_predicate, identifier, text_literal
-from flink_jobs.rendering import label
-
-HEADER_VALUE: Final = "header_value"
-"""Our function that is JSON_VALUE, evaluated once for each path of a record."""
+from flink_jobs.predicates import condition_predicate, predicate_parts
 
 NOT_DISPATCHED: Final = "__op"
 """Nearly every filter asks for the same two operations and nearly every record has one: nothing is gained by it."""
 
-_PAGE: Final = 16
-"""Values are compared one after the other within a page of so many, and pages are chosen by one look-up each."""
+PAGE: Final = 16
+"""So many predicates are tried one after the other; more of them are put behind a test of the value they ask for."""
 
-_QUOTED_OR_JSON_VALUE: Final = re.compile(r"('(?:[^']|'')*'|`(?:[^`]|``)*`)|\bJSON_VALUE\(")
-
-_INSERTED: Final = "`__op` IN ('c', 'r')"
-_NO_TOPIC: Final = "ARRAY[CAST(NULL AS STRING)]"
+_Values = dict[Field, tuple[str, ...]]
+"""For each field, the values without which a filter cannot match; fields that it leaves open are absent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,196 +33,177 @@ class Group:
     filters: tuple[Filter, ...]
 
     @property
-    def predicate(self) -> str:
-        """Return the predicate that they share, with our function in the place of JSON_VALUE."""
-        # What stands between quotes is a value or a name and stays as it is.
-        return _QUOTED_OR_JSON_VALUE.sub(
-            lambda found: found[1] or f"{HEADER_VALUE}(", filter_predicate(self.filters[0])
-        )
+    def one(self) -> Filter:
+        """Return a filter that stands for all of them."""
+        return self.filters[0]
 
 
 @dataclass(frozen=True, slots=True)
-class Dispatch:
-    """Say which groups a record is tested against, by its value in one column; others cannot match it.
+class Table:
+    """Hold groups that ask for a value of one field, and differ in nothing else.
 
     Attributes:
-        column: The column.
-        plain: Tables from value to group, for groups that ask for nothing more than the value, inserted.
-        branches: The other groups by value.
+        field: The field.
+        groups: The group of each value.
+        under: A column and its value that all of them ask for, or None.
+        beside: What else all of them ask for, as predicates: the operation, and that the type is not blank.
     """
 
-    column: str
-    plain: tuple[dict[str, Group], ...]
-    branches: dict[str, tuple[Group, ...]]
+    field: Field
+    groups: dict[str, Group]
+    under: tuple[Field, str] | None
+    beside: tuple[str, ...]
 
-    def asked(self, value: str) -> Iterator[Group]:
-        """Yield the groups that a record with this value is tested against."""
-        yield from (table[value] for table in self.plain if value in table)
-        yield from self.branches.get(value, ())
+
+Arm = Group | Table
+"""What a record is tested against: a group by its whole predicate, or a table under a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Hold arms that only records with one of these values in a field can match."""
+
+    field: Field
+    values: tuple[str, ...]
+    arms: tuple[Arm, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Routing:
-    """Hold every group once by column, or among those that each record is tested against."""
+    """Hold every group once, or a table's once for each of its values.
 
-    dispatches: tuple[Dispatch, ...]
-    rest: tuple[Group, ...]
+    Attributes:
+        tables: Where every record looks its values up.
+        pages: What only some records are tested against.
+        rest: What every record is tested against.
+    """
 
-    def candidates(self, record: dict[str, str | None]) -> list[Group]:
-        """Return the groups that the SQL tests a record against, given its text columns."""
-        found = list(self.rest)
-        for each in self.dispatches:
-            value = record[each.column]
-            found += each.asked(value) if value is not None else ()
-        return found
+    tables: tuple[Table, ...]
+    pages: tuple[Page, ...]
+    rest: tuple[Arm, ...]
 
 
 def route(active: Sequence[Filter]) -> Routing:
-    """Group filters by topic, and the groups by the column whose values decide about most of them."""
+    """Group filters by topic, and the groups by what they ask for."""
     by_topic: dict[str, list[Filter]] = {}
     for each in active:
         by_topic.setdefault(each.output_topic, []).append(each)
-    groups = [Group(topic, tuple(filters)) for topic, filters in by_topic.items()]
-    deciding = [_deciding(group.filters[0]) for group in groups]
-    popular = Counter(column for values in deciding for column in values)
-    rest: list[Group] = []
-    branches: dict[str, dict[str, list[Group]]] = {}
-    for group, values in zip(groups, deciding, strict=True):
-        # Of equally popular ones the first that the filter names, so that equal input gives equal text.
-        column = max(values, key=lambda name: popular[name], default=None)
-        if column is None or popular[column] == 1:
-            rest.append(group)
-            continue
-        for value in values[column]:
-            branches.setdefault(column, {}).setdefault(value, []).append(group)
-    return Routing(tuple(_split(column, values) for column, values in branches.items()), tuple(rest))
+    tables: list[Table] = []
+    others: list[Arm] = []
+    # Of the same key are groups that differ in nothing but the values they ask for, and the topic.
+    for key, members in _by_key([Group(topic, tuple(filters)) for topic, filters in by_topic.items()]).items():
+        # A filter by itself is easier to read as what it says.
+        if key is None or len(members) == 1:
+            others += members
+        elif key.under is None:
+            tables += _tables(key, members)
+        else:
+            others += _tables(key, members)
+    pages, rest = _paged(others)
+    return Routing(tuple(tables), tuple(pages), tuple(rest))
 
 
-def _split(column: str, values: dict[str, list[Group]]) -> Dispatch:
-    plain: list[dict[str, Group]] = []
-    others: dict[str, tuple[Group, ...]] = {}
-    for value, groups in values.items():
-        simple = [group for group in groups if _is_plain(group, column)]
-        for rank, group in enumerate(simple):
-            if rank == len(plain):
-                plain.append({})
-            plain[rank][value] = group
-        if len(simple) < len(groups):
-            others[value] = tuple(group for group in groups if not _is_plain(group, column))
-    return Dispatch(column, tuple(plain), others)
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """Hold what the groups of a table have in common."""
+
+    field: Field
+    under: tuple[Field, str] | None
+    beside: tuple[str, ...]
 
 
-def _is_plain(group: Group, column: str) -> bool:
-    """Tell whether a predicate is no more than the values of the column and the usual operations, word by word."""
-    one = group.filters[0]
-    wanted = [condition_predicate(each) for each in one.conditions if each.target.column == column]
-    return len(wanted) == 1 and group.predicate == f"{wanted[0]} AND {_INSERTED}"
-
-
-def topics_expression(active: Sequence[Filter], suffix: str) -> str:
-    """Return an array of text whose elements, nulls apart, are the topics of a record, each once.
-
-    Args:
-        active: The filters of the job, at least one.
-        suffix: Appended to the output topic of each.
-    """
-    routing = route(active)
-    single = [_plain(each.column, table, suffix) for each in routing.dispatches for table in each.plain]
-    single += [_arm(group, suffix) for group in routing.rest]
-    branching = [each for each in routing.dispatches if each.branches]
-    alone = len(branching) + bool(single) == 1
-    parts = [_array(single)] if single else []
-    parts += [_branches(each, suffix, alone=alone) for each in branching]
-    return "\n".join(parts[0] if alone else ["ARRAY_CONCAT(", *_indented(_joined(parts)), ")"])
-
-
-def _deciding(one: Filter) -> dict[str, tuple[str, ...]]:
-    """Return, for each text column, the values without which a filter cannot match; columns it leaves open are absent.
-
-    An OR decides only when all of it asks for values of the same column.
-    """
-    found: dict[str, tuple[str, ...]] = {}
-    wanted = [(each.target.column, tuple(map(str, each.operands))) for each in one.conditions if _asks_for_values(each)]
-    if one.condition_logic is Logic.AND or len(one.conditions) == 1:
-        for column, values in wanted:
-            found.setdefault(column, tuple(dict.fromkeys(values)))
-    elif len(wanted) == len(one.conditions) and len({column for column, _values in wanted}) == 1:
-        found[wanted[0][0]] = tuple(dict.fromkeys(value for _column, values in wanted for value in values))
+def _by_key(groups: Sequence[Group]) -> dict[_Key | None, list[Group]]:
+    found: dict[_Key | None, list[Group]] = {}
+    for group in groups:
+        found.setdefault(_key(group.one), []).append(group)
     return found
 
 
-def _asks_for_values(condition: Condition) -> bool:
-    target = condition.target
+def _key(one: Filter) -> _Key | None:
+    """Return what a filter asks for if that is values of one field, or of a column and one more, and little beside."""
+    if one.condition_logic is not Logic.AND and len(one.conditions) > 1:
+        return None
+    asked = [each for each in one.conditions if each.target.column != NOT_DISPATCHED]
+    said = {condition_predicate(each) for each in asked}
+    beside = tuple(sorted(set(predicate_parts(one)) - said))
+    decided = _deciding(one)
+    if not all(map(_asks, asked)) or len(decided) != len(asked):
+        return None
+    match sorted(decided, key=lambda field: bool(field.path)):
+        case [field]:
+            return _Key(field, None, beside)
+        case [column, field] if not column.path and len(decided[column]) == 1:
+            return _Key(field, (column, decided[column][0]), beside)
+    return None
+
+
+def _tables(key: _Key, members: Sequence[Group]) -> Iterator[Table]:
+    """Yield tables of one group a value; a second group for the same value is in the second table."""
+    ranks: list[dict[str, Group]] = []
+    for group in members:
+        for value in _deciding(group.one)[key.field]:
+            rank = next((each for each in ranks if value not in each), None)
+            if rank is None:
+                ranks.append(rank := {})
+            rank[value] = group
+    return (Table(key.field, rank, key.under, key.beside) for rank in ranks)
+
+
+def _paged(arms: Sequence[Arm]) -> tuple[list[Page], list[Arm]]:
+    """Put arms behind the values they ask for, when there are more than a page of them."""
+    if len(arms) <= PAGE:
+        return [], list(arms)
+    asked = [_columns_asked(each) for each in arms]
+    popular = Counter(field for values in asked for field in values)
+    rest: list[Arm] = []
+    chosen: dict[Field, list[tuple[tuple[str, ...], Arm]]] = {}
+    for arm, wanted in zip(arms, asked, strict=True):
+        # Of equally popular ones the first that the filter names, so that equal input gives equal text.
+        field = max(wanted, key=lambda name: popular[name], default=None)
+        if field is None or popular[field] == 1:
+            rest.append(arm)
+        else:
+            chosen.setdefault(field, []).append((wanted[field], arm))
+    pages = []
+    for field, members in chosen.items():
+        # What asks for the same value comes together, so that a record opens few pages.
+        members.sort(key=lambda each: each[0])
+        for start in range(0, len(members), PAGE):
+            part = members[start : start + PAGE]
+            values = tuple(dict.fromkeys(value for values, _arm in part for value in values))
+            pages.append(Page(field, values, tuple(arm for _values, arm in part)))
+    return pages, rest
+
+
+def _columns_asked(arm: Arm) -> _Values:
+    """Return the values of columns that an arm asks for; a path is not looked up for records it says nothing about."""
+    if isinstance(arm, Table):
+        return {arm.under[0]: (arm.under[1],)} if arm.under else {}
+    return {field: values for field, values in _deciding(arm.one).items() if not field.path}
+
+
+def _deciding(one: Filter) -> _Values:
+    """Return what a filter cannot match without. An OR decides only when all of it asks for values of one field."""
+    found: _Values = {}
+    wanted = list(_values_asked(one.conditions))
+    if one.condition_logic is Logic.AND or len(one.conditions) == 1:
+        for field, values in wanted:
+            found.setdefault(field, tuple(dict.fromkeys(values)))
+    elif len(wanted) == len(one.conditions) and len({field for field, _values in wanted}) == 1:
+        found[wanted[0][0]] = tuple(dict.fromkeys(value for _field, values in wanted for value in values))
+    return found
+
+
+def _values_asked(conditions: Sequence[Condition]) -> Iterator[tuple[Field, tuple[str, ...]]]:
+    for each in conditions:
+        if _asks(each):
+            yield each.target, tuple(map(str, each.operands))
+
+
+def _asks(condition: Condition) -> bool:
+    """Tell whether a condition asks for values of a field, as text."""
     return (
         condition.operator in {Operator.EQUALS, Operator.IN}
         and condition.value_type is ValueType.STRING
-        and not target.path
-        and target.column != NOT_DISPATCHED
+        and condition.target.column != NOT_DISPATCHED
     )
-
-
-_Lines = list[str]
-"""A text by its lines, so that it can be indented; a value with line breaks is part of one line and stays as it is."""
-
-
-def _plain(column: str, table: dict[str, Group], suffix: str) -> _Lines:
-    """Return the one topic that a table has for a record, or null."""
-
-    def when(value: str) -> _Lines:
-        names = [f"-- {label(each)}" for each in table[value].filters]
-        return [*names, f"WHEN {text_literal(value)} THEN {_topic(table[value], suffix)}"]
-
-    return [f"CASE WHEN {_INSERTED} THEN", *_indented([*_by_value(column, list(table), when), "END"]), "END"]
-
-
-def _branches(one: Dispatch, suffix: str, *, alone: bool) -> _Lines:
-    """Return the array of the groups that a record's value calls for."""
-
-    def when(value: str) -> _Lines:
-        first, *others = _array([_arm(group, suffix) for group in one.branches[value]])
-        return [f"WHEN {text_literal(value)} THEN {first}", *others]
-
-    # UNNEST takes null for an array without elements; ARRAY_CONCAT does not.
-    end = ["END"] if alone else [f"  ELSE {_NO_TOPIC}", "END"]
-    return [*_by_value(one.column, list(one.branches), when), *end]
-
-
-def _by_value(column: str, values: Sequence[str], when: Callable[[str], _Lines]) -> _Lines:
-    """Return a CASE, without its END, over the values of a column; with many of them, one over pages of values."""
-    if len(values) <= _PAGE:
-        return [f"CASE {identifier(column)}", *_indented([line for value in values for line in when(value)])]
-    lines = ["CASE"]
-    for start in range(0, len(values), _PAGE):
-        page = values[start : start + _PAGE]
-        listed = ", ".join(map(text_literal, page))
-        lines += [f"  WHEN {identifier(column)} IN ({listed}) THEN"]
-        lines += _indented([*_by_value(column, page, when), "END"], 4)
-    return lines
-
-
-def _array(elements: Sequence[_Lines]) -> _Lines:
-    return ["ARRAY[", *_indented(_joined(elements)), "]"]
-
-
-def _arm(group: Group, suffix: str) -> _Lines:
-    names = [f"-- {label(each)}" for each in group.filters]
-    return [*names, f"CASE WHEN {group.predicate} THEN {_topic(group, suffix)} END"]
-
-
-def _topic(group: Group, suffix: str) -> str:
-    """Return the topic as a text of no fixed length.
-
-    The cast is what keeps long names whole: for arrays in a CASE, Flink takes the longest text of the first one as the
-    type of all, and cuts what is longer.
-    """
-    return f"CAST({text_literal(group.topic + suffix)} AS STRING)"
-
-
-def _joined(parts: Sequence[_Lines]) -> _Lines:
-    """Return the parts one after the other, a comma after each but the last."""
-    commas = [[*part[:-1], f"{part[-1]},"] for part in parts[:-1]]
-    return [line for part in (*commas, parts[-1]) for line in part]
-
-
-def _indented(lines: _Lines, by: int = 2) -> _Lines:
-    return [" " * by + line for line in lines]

@@ -5,22 +5,28 @@ so that a further filter costs no writer. What cannot be parsed goes to the dead
 run anything. Facts: FL-40 to FL-49, FL-55; options of the Kafka SQL connector 5.0.
 """
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import Enum, auto
 from typing import Final
 
-import schemas
+from flink_jobs.avro import Registry
 from flink_jobs.columns import COLUMNS, TEXT_COLUMNS
+from flink_jobs.delivery import Delivery
+from flink_jobs.dispatch import HEADER_VALUE, TOPIC_OF, topics_expression
 from flink_jobs.filters import Filter, FilterSet
 from flink_jobs.predicates import identifier, text_literal
 from flink_jobs.rendering import comment, options
-from flink_jobs.routing import HEADER_VALUE, topics_expression
 
 _PARSER: Final = "parse_header"
-FUNCTIONS: Final = {_PARSER: "headwater.HeaderParser", HEADER_VALUE: "headwater.HeaderValue"}
+_EACH: Final = "each_topic"
+FUNCTIONS: Final = {
+    _PARSER: "headwater.HeaderParser",
+    HEADER_VALUE: "headwater.HeaderValue",
+    TOPIC_OF: "headwater.TopicOf",
+    _EACH: "headwater.EachTopic",
+}
 """Our functions in Java, by the name that SQL knows them by."""
 AVRO_FUNCTIONS: Final = {**FUNCTIONS, _PARSER: "headwater.AvroHeaderParser"}
 """The same where values are Avro."""
@@ -57,25 +63,6 @@ class Statement:
 
 
 @dataclass(frozen=True, slots=True)
-class Registry:
-    """Say where the schema registry is that Avro values go by.
-
-    Attributes:
-        url: The base of its Confluent-compatible interface, as the cluster reaches it.
-        credentials: Options of Flink's format that prove who we are, such as `basic-auth.user-info`.
-    """
-
-    url: str
-    credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
-
-    @property
-    def masked(self) -> "Registry":
-        """Return the same for a person's eyes: no secret is in a script."""
-        hidden = {name: "******" for name in self.credentials if name.endswith((".user-info", ".token"))}
-        return Registry(self.url, {**self.credentials, **hidden})
-
-
-@dataclass(frozen=True, slots=True)
 class Places:
     """Name the broker, the topics and the group that the job works with.
 
@@ -86,6 +73,7 @@ class Places:
         group: The consumer group whose offsets are committed at each checkpoint.
         suffix: Appended to the output topic of every filter, the mark of this processor (CD-24).
         security: The options by which a client of the broker proves who it is, without their prefix `properties.`.
+        delivery: How it writes.
         registry: Where schemas are when values are Avro; None when they are JSON.
     """
 
@@ -95,18 +83,13 @@ class Places:
     group: str = "headwater-filters"
     suffix: str = "-flink"
     security: tuple[tuple[str, str], ...] = (("security.protocol", "PLAINTEXT"),)
+    delivery: Delivery = field(default_factory=Delivery)
     registry: Registry | None = None
 
-
-def filtered_schema() -> str:
-    """Return the Avro schema of every filtered topic, spelled as Avro's own library writes it."""
-    return json.dumps(schemas.avro_schema("filtered-event-header"), separators=(",", ":"))
-
-
-def filtered_subject() -> str:
-    """Return the subject that the one writer of all filtered topics goes by: the full name of its record."""
-    schema = schemas.avro_schema("filtered-event-header")
-    return f"{schema['namespace']}.{schema['name']}"
+    @property
+    def shown(self) -> "Places":
+        """Return the same for a person's eyes: without a secret."""
+        return self if self.registry is None else replace(self, registry=self.registry.masked)
 
 
 def filtered_topics(filters: FilterSet, suffix: str) -> tuple[str, ...]:
@@ -205,9 +188,9 @@ def _headers() -> Statement:
     return Statement(Kind.VIEW, _HEADERS, query)
 
 
-def _writing() -> dict[str, str]:
+def _writing(places: Places, writer: str) -> dict[str, str]:
     return {
-        "sink.delivery-guarantee": "at-least-once",
+        **places.delivery.options(writer),
         # Sent at once; under load, batches fill while earlier ones are on their way.
         "properties.linger.ms": "0",
         # A record of the broker's full size still fits with what this job adds to it.
@@ -219,25 +202,17 @@ def _filtered_sink(topics: Sequence[str], places: Places) -> Statement:
     columns = ("`key` BYTES", *(f"{identifier(name)} STRING" for name in TEXT_COLUMNS), "`topic` STRING METADATA")
     # A pattern and not a list, because a list of one topic takes the column `topic` away.
     pattern = "|".join(topic.replace(".", "[.]") for topic in topics)
-    return _table(_FILTERED, columns, {**_kafka(places, topic_pattern=pattern), **_value(places), **_writing()})
-
-
-def _value(places: Places) -> dict[str, str]:
-    if places.registry is None:
-        return _formats("json")
-    given = {
-        "url": places.registry.url,
-        # One writer has one subject, whatever the topic; `registry` files the schema under each topic's name as well.
-        "subject": filtered_subject(),
-        "schema": filtered_schema(),
-        **places.registry.credentials,
-    }
-    return {**_formats("avro-confluent"), **{f"value.avro-confluent.{name}": value for name, value in given.items()}}
+    value = _formats("json")
+    if places.registry is not None:
+        value = {**_formats("avro-confluent"), **places.registry.sink_options()}
+    options = {**_kafka(places, topic_pattern=pattern), **value, **_writing(places, _FILTERED)}
+    return _table(_FILTERED, columns, options)
 
 
 def _dead_letter_sink(places: Places) -> Statement:
     columns = ("`key` BYTES", "`value` BYTES", "`headers` MAP<STRING, BYTES> METADATA")
-    return _table(_DEAD, columns, {**_kafka(places, topic=places.dead_letter_topic), **_formats("raw"), **_writing()})
+    options = {**_kafka(places, topic=places.dead_letter_topic), **_formats("raw"), **_writing(places, _DEAD)}
+    return _table(_DEAD, columns, options)
 
 
 def _routing(active: Sequence[Filter], suffix: str) -> Statement:
@@ -246,8 +221,9 @@ def _routing(active: Sequence[Filter], suffix: str) -> Statement:
         Kind.INSERT,
         _FILTERED,
         f"INSERT INTO {identifier(_FILTERED)}\nSELECT CAST(`id` AS BYTES), {columns}, t.`topic`\n"
-        f"FROM {identifier(_HEADERS)}\nCROSS JOIN UNNEST({topics_expression(active, suffix)}) AS t (`topic`)\n"
-        "WHERE `fault` IS NULL AND t.`topic` IS NOT NULL",
+        f"FROM {identifier(_HEADERS)}\n"
+        f"CROSS JOIN LATERAL TABLE({_EACH}({topics_expression(active, suffix)})) AS t (`topic`)\n"
+        "WHERE `fault` IS NULL",
     )
 
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from flink_jobs.checkpoints import LEDGER_FILE, Ledger
-from flink_jobs.rest import FlinkRest
+from flink_jobs.delivery import Guarantee
+from flink_jobs.ledger import LEDGER_FILE, Ledger, Submission
+from flink_jobs.rest import Checkpoints, FlinkRest
 from flink_jobs.settings import FlinkSettings
 
 _BROKER_SECONDS = 5
@@ -28,20 +29,28 @@ class JobStatus:
     Attributes:
         state: Flink's job status, `MISSING` when the cluster knows no such job.
         tasks_running: How many of its tasks run.
+        restarts: How often it was started again after a failure, since it was submitted.
         plan: The digest of the plan it was submitted from, when it is one of ours.
+        delivery: Its guarantee, when it is one of ours.
+        checkpoint: Its newest completed checkpoint.
+        checkpoints_failed: How many have come to nothing since that one, of the last ten.
         ignored: Raw records that could not be parsed since the tasks last started; each is in the dead-letter topic.
-        dead_letters: Every record ever written to the dead-letter topic, None when the broker does not tell.
+        dead_letters: Every record ever written to the dead-letter topic, None when the broker does not tell; ends of
+            transactions count as well.
     """
 
     name: str
     id: str | None
     state: str
-    tasks: int
-    tasks_running: int
-    plan: str | None
-    checkpoint: CheckpointStatus | None
-    ignored: int
-    dead_letters: int | None
+    tasks: int = 0
+    tasks_running: int = 0
+    restarts: int = 0
+    plan: str | None = None
+    delivery: Guarantee | None = None
+    checkpoint: CheckpointStatus | None = None
+    checkpoints_failed: int = 0
+    ignored: int = 0
+    dead_letters: int | None = None
 
 
 def job_status(settings: FlinkSettings, rest: FlinkRest) -> JobStatus:
@@ -54,14 +63,38 @@ def job_status(settings: FlinkSettings, rest: FlinkRest) -> JobStatus:
     job = next((each for each in jobs if not each.ended), jobs[0] if jobs else None)
     letters = _written(settings.kafka_bootstrap_servers, settings.dead_letter_topic)
     if job is None:
-        return JobStatus(settings.flink_job_name, None, "MISSING", 0, 0, None, None, 0, letters)
+        return JobStatus(settings.flink_job_name, None, "MISSING", dead_letters=letters)
     origin = Ledger(settings.flink_plan_dir / LEDGER_FILE).find(job.id)
-    checkpoint = None
-    if newest := rest.newest_checkpoint(job.id):
-        checkpoint = CheckpointStatus(newest.number, newest.path, round(time.time() - newest.triggered_ms / 1000, 3))
-    ignored = rest.sum_of_metrics(job.id, "dead-letters", "Writer.numRecordsIn")
-    plan = origin.digest if origin else None
-    return JobStatus(job.name, job.id, job.state, job.tasks, job.running, plan, checkpoint, ignored, letters)
+    checkpoints = rest.checkpoints(job.id)
+    return JobStatus(
+        name=job.name,
+        id=job.id,
+        state=job.state,
+        tasks=job.tasks,
+        tasks_running=job.running,
+        restarts=rest.restarts(job.id),
+        plan=origin.digest if origin else None,
+        delivery=delivery(origin),
+        checkpoint=status_of(checkpoints),
+        checkpoints_failed=checkpoints.failed,
+        ignored=rest.sum_of_metrics(job.id, "dead-letters", "Writer.numRecordsIn"),
+        dead_letters=letters,
+    )
+
+
+def status_of(checkpoints: Checkpoints) -> CheckpointStatus | None:
+    """Describe the newest of these checkpoints."""
+    newest = checkpoints.newest
+    if newest is None:
+        return None
+    return CheckpointStatus(newest.number, newest.path, round(time.time() - newest.triggered_ms / 1000, 3))
+
+
+def delivery(origin: Submission | None) -> Guarantee | None:
+    """Return the guarantee of a job that was submitted like this, None of one that we do not know."""
+    if origin is None:
+        return None
+    return Guarantee.EXACTLY_ONCE if origin.transactional else Guarantee.AT_LEAST_ONCE
 
 
 def _written(bootstrap: str, topic: str) -> int | None:

@@ -1,4 +1,4 @@
-"""Owns the way of the job into the cluster: compile it when needed, choose its checkpoint, hand it over, await it.
+"""Owns the way of the job into the cluster: choose its plan and its start, hand it over, await it, or put back the old.
 
 There is never more than one job of our name. A job's id follows from the JobManager's incarnation and from how many of
 our jobs have ended in it, so that two submitters, or one that lost the answer, choose the same id, and the cluster
@@ -6,59 +6,32 @@ refuses the second. A new incarnation gives a new id: with the old one, the task
 would keep the job waiting until they time out (measured). Must never import PyFlink.
 """
 
-import fcntl
 import hashlib
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from threading import Event
+from contextlib import AbstractContextManager
 
 import structlog
 
-from flink_jobs.checkpoints import LEDGER_FILE, End, Ledger, Submission, complete_checkpoints
-from flink_jobs.filters import load_filters
-from flink_jobs.plan import Blueprint, Plan, PlanError, PlanStore, blueprint
-from flink_jobs.registry import RegistryUnreachableError, admit
+from flink_jobs.checkpoints import Folders
+from flink_jobs.ending import Ending, SubmissionError
+from flink_jobs.handover import Way, by_rest
+from flink_jobs.ledger import LEDGER_FILE, Ledger, Stop, Submission
+from flink_jobs.lock import alone
+from flink_jobs.plan import Plan, PlanError
+from flink_jobs.planning import Planner
 from flink_jobs.rest import FlinkError, FlinkRest, FlinkUnreachableError, Job
 from flink_jobs.settings import FlinkSettings
-from flink_jobs.sql import Registry, filtered_topics, statements
+from flink_jobs.sight import Sight, look
+from flink_jobs.waiting import wait_until_running
 
 _log = structlog.get_logger()
 
-_POLL_SECONDS = 0.05
-_STEADY_SECONDS = 0.5
-"""A job counts as running after this long: a topic that is missing shows a moment after the tasks have started."""
-_CHECKPOINT_SECONDS = 10
-_END_SECONDS = 60
+_PATIENCE_SECONDS = 5.0
+"""So long may a new job go on failing before the one it has replaced comes back; until then records wait."""
 
 
-class SubmissionError(RuntimeError):
-    """Say why the job does not run."""
-
-
-class StoppedError(Exception):
-    """Say that the caller was told to stop."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sight:
-    """Tell what there is of our job in one life of the JobManager.
-
-    Attributes:
-        incarnation: That life.
-        alive: The job that has not ended, if there is one.
-        ended: How many of ours have ended.
-        last: The newest of those, as (job id, Flink's terminal state).
-    """
-
-    incarnation: str
-    alive: Job | None
-    ended: int
-    last: tuple[str, str] | None
+class UncommittedError(SubmissionError):
+    """Say that a start point may hold transactions that only a job which writes in transactions can commit."""
 
 
 class Submitter:
@@ -72,38 +45,13 @@ class Submitter:
     def __init__(self, settings: FlinkSettings, rest: FlinkRest) -> None:
         self._settings = settings
         self._rest = rest
-        self.plans = PlanStore(settings.flink_plan_dir)
+        self.planner = Planner(settings)
+        self.plans = self.planner.plans
         self.ledger = Ledger(settings.flink_plan_dir / LEDGER_FILE)
-
-    def prepare(self, stop: Event | None = None) -> str:
-        """Return the digest of the plan of the current filters, compiled now unless it is kept already.
-
-        Raises:
-            FilterError: The filter file is wrong.
-            PlanError: It cannot be compiled.
-            RegistryError: The schema registry does not allow what would be written, or does not answer.
-            StoppedError: `stop` was set meanwhile.
-        """
-        filters, places = load_filters(self._settings.filters_file), self._settings.places
-        wanted = blueprint(self._settings, statements(filters, places))
-        if places.registry is not None:
-            self._admit(places.registry, filtered_topics(filters, places.suffix), known=wanted.digest in self.plans)
-        if wanted.digest not in self.plans:
-            begun = time.monotonic()
-            with self._alone():
-                if wanted.digest not in self.plans:
-                    compile_blueprint(wanted, self._settings.flink_plan_dir, stop or Event())
-            _log.info("plan_compiled", digest=wanted.digest, seconds=round(time.monotonic() - begun, 2))
-        return wanted.digest
-
-    def _admit(self, registry: Registry, topics: Sequence[str], *, known: bool) -> None:
-        try:
-            admit(registry, topics)
-        except RegistryUnreachableError as error:
-            # What was admitted once may run; its tasks wait for the registry by themselves.
-            if not known:
-                raise
-            _log.warning("registry_unreachable", reason=str(error))
+        self.records = self.planner.records
+        self.folders = Folders(settings.flink_checkpoint_dir, settings.flink_savepoint_dir)
+        self.ending = Ending(rest, self.ledger, settings.flink_savepoint_dir)
+        self._by_rest = by_rest(rest, settings.archives)
 
     def look(self) -> Sight:
         """Return what the cluster, and the ledger behind it, know of our job; note the ends that are news.
@@ -111,18 +59,7 @@ class Submitter:
         Raises:
             FlinkError: The cluster does not answer.
         """
-        incarnation = self._rest.incarnation()
-        jobs = [job for job in self._rest.jobs() if job.name == self._settings.flink_job_name]
-        known = self.ledger.ends()
-        for job in reversed(jobs):
-            if job.ended and job.id not in known:
-                self.ledger.add(End(job.id, job.state))
-                known[job.id] = job.state
-        here = {each.job_id for each in self.ledger.submissions() if each.incarnation == incarnation}
-        here |= {job.id for job in jobs}
-        ended = [(job_id, state) for job_id, state in known.items() if job_id in here]
-        alive = next((job for job in jobs if not job.ended), None)
-        return Sight(incarnation, alive, len(ended), ended[-1] if ended else None)
+        return look(self._rest, self.ledger, self._settings.flink_job_name)
 
     def submit_if_missing(self, digest: str, without: frozenset[str] = frozenset()) -> Job:
         """Return our job that has not ended; submit the plan first when there is none.
@@ -132,33 +69,92 @@ class Submitter:
             without: Checkpoints (URIs) that have proved unusable.
 
         Raises:
+            BusyError: Another submitter is at work; it will leave a job behind.
+            UncommittedError: The start point needs a plan that writes in transactions.
             PlanError: The plan is not there or cannot be used.
             FlinkError: The cluster refuses it or does not answer.
         """
-        with self._alone():
+        with self.alone(wait=False):
             sight = self.look()
-            return sight.alive or self._submit(self.plans.load(digest), sight, without)
+            if sight.alive is not None:
+                return sight.alive
+            plan, start = self.plans.load(digest), self._start(without)
+            self._check_committed(plan, start)
+            self.plans.make_current(digest)
+            return self._submit(plan, sight, start)
 
     def replace(self, digest: str) -> Job:
         """Bring this plan into the cluster, in the place of one made from other filters; return the job.
 
-        The old job ends after a last checkpoint, which the new one starts from: nothing is lost, and what was read in
-        between is read again.
+        The old job ends with a savepoint, which the new one starts from: nothing is lost and nothing is written twice.
+        Where none can be had, it ends after its newest checkpoint, and what was read since is read again.
 
         Raises:
-            PlanError: The plan is not there or cannot be used.
+            PlanError: The plan is not there or cannot be used; the old job runs on.
             FlinkError: The cluster refuses it or does not answer.
             SubmissionError: The old job does not end.
         """
-        self.plans.make_current(digest)
-        alive = self.look().alive
-        if alive is not None:
-            known = self.ledger.find(alive.id)
-            if known is not None and known.digest == digest:
-                return alive
-            _log.info("job_replaced", job=alive.id, by=digest)
-            self._end(alive)
-        return self.submit_if_missing(digest)
+        with self.alone():
+            plan = self.plans.load(digest)
+            sight = self.look()
+            if sight.alive is not None and self._plan_of(sight.alive) == digest:
+                job = sight.alive
+            else:
+                savepoint = self._make_room(sight, digest)
+                job = self._submit(plan, self.look(), savepoint or self._start())
+            self.plans.make_current(digest)
+            return job
+
+    def deploy(self, digest: str, timeout: float, start: str | None = None, way: Way | None = None) -> Job:
+        """Bring this plan into the cluster and wait until all of it runs; else put back what ran before (FL-74).
+
+        Args:
+            digest: The plan.
+            timeout: How long the new job may take to run, in seconds. One that keeps failing gets a few of them only,
+                because records wait meanwhile.
+            start: The checkpoint or savepoint to start from, instead of where the old job ends.
+            way: How it is handed over; by default in one request to the cluster.
+
+        Returns:
+            The running job; that of before when it was made from this very plan and no start is given.
+
+        Raises:
+            PlanError: The plan is not there or cannot be used; nothing was changed.
+            SubmissionError: It does not run; the message has Flink's root cause and says what runs instead.
+            FlinkUnreachableError: The cluster does not answer.
+        """
+        with self.alone():
+            plan = self.plans.load(digest)
+            sight = self.look()
+            if sight.alive is not None and self._plan_of(sight.alive) == digest and start is None:
+                job = sight.alive
+                self.wait_until_running(job.id, timeout)
+            else:
+                before = self._plan_to_put_back(sight)
+                savepoint = self._make_room(sight, digest)
+                origin = savepoint or self._start()
+                try:
+                    job = self._submit(plan, self.look(), start or origin, way)
+                    wait_until_running(self._rest, job.id, timeout, _PATIENCE_SECONDS if before else None)
+                except (FlinkError, PlanError, SubmissionError) as error:
+                    instead = self._put_back(before, origin, timeout, restored=start is not None)
+                    raise SubmissionError(f"{error}; {instead}") from error
+            self.plans.make_current(digest)
+            return job
+
+    def settle(self, job: Job) -> None:
+        """Take a job that runs whole for the one that is to run, when whoever brought it here died over it.
+
+        Raises:
+            BusyError: Another submitter is at work.
+        """
+        with self.alone(wait=False):
+            digest = self._plan_of(job)
+            if digest is not None and digest != self.plans.current and digest in self.plans:
+                self.plans.make_current(digest)
+                _log.info("plan_settled", digest=digest, job=job.id)
+            if self.ledger.goes_on(job.id):
+                self.ledger.add(Stop(job.id, goes_on=False))
 
     def wait_for_cluster(self, seconds: float) -> None:
         """Wait until the cluster answers.
@@ -173,7 +169,7 @@ class Submitter:
             except FlinkUnreachableError:
                 if time.monotonic() >= deadline:
                     raise
-                time.sleep(_POLL_SECONDS)
+                time.sleep(0.05)
             else:
                 return
 
@@ -183,95 +179,76 @@ class Submitter:
         Raises:
             SubmissionError: It failed, or does not run within that time; the message has Flink's root cause.
         """
-        deadline = time.monotonic() + seconds
-        since: float | None = None
-        state = "unknown"
-        while True:
-            try:
-                job = next((each for each in self._rest.jobs() if each.id == job_id), None)
-            except FlinkUnreachableError:
-                job = None
-            now = time.monotonic()
-            since = (since or now) if job is not None and job.runs_whole else None
-            if since is not None and now - since >= _STEADY_SECONDS:
-                return
-            state = job.state if job else "unknown"
-            if (job is not None and job.ended) or now >= deadline:
-                raise SubmissionError(f"job {job_id} does not run, it is {state}: {self._cause(job_id)}")
-            time.sleep(_POLL_SECONDS)
+        wait_until_running(self._rest, job_id, seconds)
 
-    def _cause(self, job_id: str) -> str:
+    def alone(self, *, wait: bool = True) -> AbstractContextManager[None]:
+        """Hold the lock of the plan folder.
+
+        Raises:
+            BusyError: Another submitter holds it, and `wait` is False.
+        """
+        return alone(self._settings.flink_plan_dir, wait=wait)
+
+    def _plan_of(self, job: Job) -> str | None:
+        known = self.ledger.find(job.id)
+        return known.digest if known else None
+
+    def _plan_to_put_back(self, sight: Sight) -> str | None:
+        """Return the plan of what runs, or of what the cluster has lost; none of a job that somebody ended."""
+        if sight.alive is not None:
+            digest = self._plan_of(sight.alive) or self.plans.current
+        elif sight.last is None or sight.last[1] == "FAILED" or sight.goes_on:
+            digest = self.plans.current
+        else:
+            digest = None
+        return digest if digest is not None and digest in self.plans else None
+
+    def _make_room(self, sight: Sight, digest: str) -> str | None:
+        if sight.alive is None:
+            return None
+        _log.info("job_replaced", job=sight.alive.id, by=digest)
+        return self.ending.pause(sight.alive)
+
+    def _put_back(self, digest: str | None, origin: str | None, timeout: float, *, restored: bool) -> str:
+        """End the job that does not run, start the plan of before, and say in words what has become of it."""
         try:
-            return self._rest.failure(job_id) or "no failure is recorded; are there enough task slots?"
-        except FlinkError as error:
-            return str(error)
+            sight = self.look()
+            if sight.alive is not None:
+                self.ending.cancel(sight.alive.id, goes_on=digest is not None)
+            if digest is None:
+                return "nothing ran before it, and nothing runs now"
+            if sight.alive is not None and not restored:
+                # What it has done after all is not done again.
+                origin = next((each.uri for each in self.folders.of([sight.alive.id])), origin)
+            job = self._submit(self.plans.load(digest), self.look(), origin)
+            wait_until_running(self._rest, job.id, timeout)
+        except (FlinkError, PlanError, SubmissionError) as error:
+            return f"what ran before could not be put back: {error}"
+        _log.info("job_put_back", job=job.id, plan=digest, checkpoint=origin)
+        return f"what ran before runs on, as job {job.id}"
 
-    def _submit(self, plan: Plan, sight: Sight, without: frozenset[str]) -> Job:
+    def _start(self, without: frozenset[str] = frozenset()) -> str | None:
+        return next((uri for uri in self.folders.to_start_from(self.ledger) if uri not in without), None)
+
+    def _submit(self, plan: Plan, sight: Sight, start: str | None, way: Way | None = None) -> Job:
+        self._check_committed(plan, start)
         seed = f"{plan.name}\n{sight.incarnation}\n{sight.ended}"
         job_id = hashlib.md5(seed.encode(), usedforsecurity=False).hexdigest()
-        known = (entry.job_id for entry in self.ledger.submissions())
-        checkpoints = complete_checkpoints(self._settings.flink_checkpoint_dir, known)
-        checkpoint = next((each.uri for each in checkpoints if each.uri not in without), None)
-        body = plan.render(job_id, checkpoint)
-        jars = self._jars(plan)
-        self.ledger.add(Submission(job_id, plan.digest, checkpoint, sight.incarnation))
-        self._rest.submit(body, jars)
-        _log.info("job_submitted", job=job_id, plan=plan.digest, checkpoint=checkpoint)
+        self.ledger.add(Submission(job_id, plan.digest, start, sight.incarnation, plan.transactional))
+        (way or self._by_rest)(plan, job_id, start)
+        _log.info("job_submitted", job=job_id, plan=plan.digest, checkpoint=start)
         return Job(job_id, plan.name, "INITIALIZING", 0, 0)
 
-    def _jars(self, plan: Plan) -> dict[str, bytes]:
-        """Return what goes along: the functions, and the connector unless the cluster has it."""
-        present = self._rest.class_path()
-        missing = (jar for jar in self._settings.archives if jar.name not in present)
-        return {"headwater-functions.jar": plan.functions_jar, **{jar.name: jar.read_bytes() for jar in missing}}
+    def _check_committed(self, plan: Plan, start: str | None) -> None:
+        """Refuse to leave transactions behind: those of a checkpoint are committed after it, of a stop before its end.
 
-    def _end(self, job: Job) -> None:
-        try:
-            self._rest.take_checkpoint(job.id, _CHECKPOINT_SECONDS)
-        except FlinkError as error:
-            # A job that is restarting takes none; its newest one serves.
-            _log.warning("last_checkpoint_failed", job=job.id, reason=str(error))
-        self._rest.cancel(job.id)
-        # It must have ended before another is submitted: two would write twice.
-        deadline = time.monotonic() + _END_SECONDS
-        while any(each.id == job.id and not each.ended for each in self._rest.jobs()):
-            if time.monotonic() >= deadline:
-                raise SubmissionError(f"job {job.id} does not end within {_END_SECONDS} s; see the Flink web page")
-            time.sleep(_POLL_SECONDS)
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Hold the lock that every submitter of this folder takes; the system frees it when a process dies."""
-        folder = self._settings.flink_plan_dir
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-
-
-def compile_blueprint(wanted: Blueprint, folder: Path, stop: Event) -> None:
-    """Compile into a plan folder, in a process of its own whose JVM and memory end with it.
-
-    Raises:
-        PlanError: Flink refuses the job.
-        StoppedError: `stop` was set meanwhile.
-    """
-    command = [sys.executable, "-m", "flink_jobs.job", str(folder)]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as process:
-        given: bytes | None = wanted.to_json().encode()
-        try:
-            while True:
-                try:
-                    told, noise = process.communicate(given, timeout=0.1)
-                    break
-                except subprocess.TimeoutExpired:
-                    given = None
-                    if stop.is_set():
-                        raise StoppedError from None
-        finally:
-            process.kill()
-    if process.returncode:
-        # Its own words, or else the end of what it and its JVM wrote when they broke.
-        reason = told.decode(errors="replace").strip() or noise.decode(errors="replace").strip()[-2000:]
-        raise PlanError(reason or f"planning ended with status {process.returncode}")
+        A job that does not write in transactions drops them without a word, and their records are lost.
+        """
+        points = self.folders.of(self.ledger.job_ids())
+        point = next((each for each in points if each.uri == start and each.number is not None), None)
+        made_by = self.ledger.find(point.job_id) if point else None
+        if made_by is not None and made_by.transactional and not plan.transactional:
+            raise UncommittedError(
+                "the last checkpoint may hold records that only exactly-once can commit; start the job once more with"
+                " FLINK_DELIVERY=exactly-once, and change it while it runs"
+            )

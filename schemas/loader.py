@@ -64,6 +64,13 @@ def topics(*, dealers: bool = False) -> tuple[Topic, ...]:
     return tuple(_topic({**declared["defaults"], **row}) for row in rows)
 
 
+def filtered_topic(name: str) -> Topic:
+    """Return the declaration of a filtered topic: its own one, or the same settings under another name (CD-22)."""
+    own = next((topic for topic in topics(dealers=True) if topic.name == name), None)
+    declared = _read("kafka", "topics.json")
+    return own or _topic({**declared["defaults"], **declared["filtered"], "name": name})
+
+
 def filters_path() -> Path:
     """Return the path of the shipped `filters.json`: four filters, one for each event type (FL-17, FL-18)."""
     return Path(str(_ROOT.joinpath("filters", "filters.json")))

@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from cdc.simulation.idle import run_variants
-from stack import bench_commands, cdc_commands, compose, engines, sending, sim
+from stack import bench_commands, cdc_commands, compose, engines, filter_commands, flink_commands, sending, sim
 from stack import status as status_report
 from stack.demo import run_demo
 from stack.errors import StackError
@@ -39,6 +39,8 @@ app = typer.Typer(
 )
 app.add_typer(bench_commands.app, name="bench")
 app.add_typer(cdc_commands.app, name="cdc")
+app.add_typer(filter_commands.app, name="filters")
+app.add_typer(flink_commands.app, name="flink")
 
 
 @app.command()
@@ -239,8 +241,11 @@ def _print_status(stack: LocalStack) -> None:
     out.print(table)
     if report.consumers:
         out.print(_lag_table(report.consumers))
-    jobs = ", ".join(f"{job.name} {job.state}" for job in report.jobs if job.state != "CANCELED") or "no job"
-    out.print(f"stack {report.state}; {jobs}; {report.memory_bytes / 1e9:.2f} GB of memory")
+    for job in report.jobs:
+        if job.state not in ("CANCELED", "FINISHED"):
+            out.print(f"job {job.line}", soft_wrap=True)
+    jobs = "" if any(job.state == "RUNNING" for job in report.jobs) else " no job runs;"
+    out.print(f"stack {report.state};{jobs} {report.memory_bytes / 1e9:.2f} GB of memory")
 
 
 def _lag_table(consumers: tuple[Lag, ...]) -> Table:
@@ -262,7 +267,7 @@ def run() -> int:
     try:
         app()
     except StackError as error:
-        console.print(f"[red]Error:[/] {escape(error.problem)}")
-        console.print(escape(error.remedy))
+        console.print(f"[red]Error:[/] {escape(error.problem)}", soft_wrap=True)
+        console.print(escape(error.remedy), soft_wrap=True)
         return 1
     return 0

@@ -52,6 +52,11 @@ def checkpoints(state: State) -> Path:
     return state.flink / "checkpoints"
 
 
+def plans(state: State) -> Path:
+    """Return the folder of the compiled plans and of the list of submissions."""
+    return state.flink / "plans"
+
+
 _ANSWER_SECONDS = 2
 
 

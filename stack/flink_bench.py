@@ -23,12 +23,12 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # no __all__
 
 from flink_jobs import FilterSet, Places, statements
 from flink_jobs.columns import COLUMNS, TEXT_COLUMNS
+from flink_jobs.compiling import compile_blueprint
 from flink_jobs.plan import PlanStore, blueprint
 from flink_jobs.predicates import identifier
 from flink_jobs.rest import FlinkRest
 from flink_jobs.settings import FlinkSettings
 from flink_jobs.sql import Kind, Statement
-from flink_jobs.submission import compile_blueprint
 from stack import java, maven
 from stack.errors import StackError
 from stack.flink_backlog import CYCLE, Route, expected, four_filters, hundred_filters, number_of, records

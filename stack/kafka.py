@@ -4,6 +4,7 @@ import json
 import subprocess
 from importlib import resources
 from pathlib import Path
+from typing import Final
 from uuid import uuid4
 
 from confluent_kafka import KafkaException
@@ -17,6 +18,9 @@ from stack.errors import StackError
 from stack.service import Service
 from stack.settings import HOST, StackSettings
 from stack.state import State
+
+TRANSACTION_SECONDS: Final = 86_400
+"""How long a transaction of the Flink job may stay open: a stack that was killed has a day to come back."""
 
 
 def _properties(settings: StackSettings, state: State) -> dict[str, str]:
@@ -37,6 +41,7 @@ def _properties(settings: StackSettings, state: State) -> dict[str, str]:
         "transaction.state.log.replication.factor": "1",
         "transaction.state.log.min.isr": "1",
         "transaction.state.log.num.partitions": "4",
+        "transaction.max.timeout.ms": str(TRANSACTION_SECONDS * 1000),
         "group.initial.rebalance.delay.ms": "0",
         "log.cleaner.dedupe.buffer.size": "16777216",
     }

@@ -47,10 +47,11 @@ class LocalStack:
         self.supervisor = Supervisor(self.state)
         self.cancelled = Event()
         self._supervisord: subprocess.Popen[bytes] | None = None
-        self._prepare: dict[str, Callable[[], None]] = {
+        self._prepare: dict[str, Callable[[], object]] = {
             "postgres": lambda: postgres.initialise(self.state),
             "kafka": lambda: kafka.prepare(settings, self.state),
             "flink-jobmanager": lambda: flink.prepare(settings, self.state),
+            pipeline.JOB_KEEPER: lambda: pipeline.prepare_filters(settings, self.state),
             connect.SERVICE: lambda: connect.prepare(settings, self.state),
         }
 

@@ -90,13 +90,13 @@ def _fetch_one(jar: Jar, cache: Path, progress: Progress) -> None:
     shutil.rmtree(partial)
 
 
-def _resolve(roots: list[str], cache: Path) -> Iterator[Jar]:
+def _resolve(roots: list[str], cache: Path, *, alone: bool) -> Iterator[Jar]:
     context = MavenContext(resolver=PythonResolver(), repo_cache=cache)
     seen: set[str] = set()
     for root in roots:
         # One by one: jgo lets the parent of any root manage the versions of all of them.
         inputs, transitive = context.resolver.resolve([context.create_dependency(root)])
-        for dependency in [*inputs, *transitive]:
+        for dependency in inputs if alone else [*inputs, *transitive]:
             name = f"{dependency.groupId}:{dependency.artifactId}"
             if name not in seen:
                 seen.add(name)
@@ -105,10 +105,13 @@ def _resolve(roots: list[str], cache: Path) -> Iterator[Jar]:
 
 
 def relock(listing: Path, cache: Path) -> None:
-    """Resolve the roots of every bundle anew and rewrite the listing, each root before what it needs."""
+    """Resolve the roots of every bundle anew and rewrite the listing, each root before what it needs.
+
+    A bundle that stands `alone` has its roots only: what those need is on the class path already.
+    """
     data = json.loads(listing.read_text())
     for content in data.values():
-        content["jars"] = [asdict(jar) for jar in _resolve(content["roots"], cache)]
+        content["jars"] = [asdict(jar) for jar in _resolve(content["roots"], cache, alone=content.get("alone", False))]
     listing.write_text(json.dumps(data, indent=1) + "\n")
 
 

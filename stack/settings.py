@@ -1,6 +1,7 @@
 """Owns what a user may set about the local stack: where its state lives and which ports it takes.
 
-Every field is an environment variable with the prefix `HEADWATER_`. Must never know how a service is started.
+Every field is an environment variable with the prefix `HEADWATER_`; the filter file is `FILTERS_FILE`, as for the Flink
+stage. Must never know how a service is started.
 """
 
 from pathlib import Path
@@ -18,6 +19,8 @@ CdcEngine = Literal["native", "debezium"]
 
 ValueFormat = Literal["json", "avro"]
 """How values are written on the raw and the filtered topics."""
+Delivery = Literal["at-least-once", "exactly-once"]
+"""How often a record comes out of the Flink job when something fails on the way."""
 
 HOST = "127.0.0.1"
 """The stack listens on the loopback interface only."""
@@ -44,7 +47,16 @@ class StackSettings(BaseSettings):
     cdc: CdcEngine = "native"
     value_format: ValueFormat = "json"
     registry_url: str = ""
-    checkpoint_interval_seconds: PositiveInt = 10
+    filters_file: Annotated[Path | None, Field(validation_alias="filters_file")] = None
+    """The filters of this stack; by default a copy of the shipped ones, in the state folder."""
+    delivery: Delivery = "at-least-once"
+    checkpoint_interval_seconds: PositiveInt | None = None
+
+    @field_validator("filters_file", mode="before")
+    @classmethod
+    def _absolute(cls, file: object) -> object:
+        # It is recorded, and read by processes that stand in other folders; an empty variable names nothing.
+        return Path(file).absolute() if isinstance(file, str | Path) and str(file) not in {"", "."} else None
 
     @property
     def ports(self) -> dict[str, int]:

@@ -32,6 +32,7 @@ class State:
         self.kafka = self.root / "kafka"
         self.flink = self.root / "flink"
         self.connect = self.root / "connect"
+        self.filters = self.root / "filters.json"
 
     def create(self) -> None:
         """Create the folders.

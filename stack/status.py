@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass
 import psutil
 from confluent_kafka import KafkaException
 
-from stack import engines, flink, restarts
+from stack import engines, restarts
+from stack.job_report import JobReport, reports
 from stack.lags import Lag, lags
 from stack.local import HELPERS, LocalStack
 from stack.supervision import Process, leftovers
@@ -23,21 +24,13 @@ class ServiceStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """Say how one Flink job does, in Flink's own words."""
-
-    name: str
-    state: str
-
-
-@dataclass(frozen=True, slots=True)
 class StackStatus:
     """Say how the stack does: `running`, `degraded` (something is down or coming back) or `stopped`."""
 
     state: str
     services: tuple[ServiceStatus, ...]
     helpers: tuple[ServiceStatus, ...]
-    jobs: tuple[Job, ...]
+    jobs: tuple[JobReport, ...]
     endpoints: dict[str, str]
     memory_bytes: int
     consumers: tuple[Lag, ...] = ()
@@ -65,7 +58,7 @@ def inspect(stack: LocalStack) -> StackStatus:
 
     services = tuple(status(name) for name in stack.wanted)
     helpers = tuple(status(name) for name in HELPERS)
-    jobs = tuple(Job(job.name, job.state) for job in flink.jobs(stack.settings)) if processes else ()
+    jobs = reports(stack.settings, stack.state) if processes else ()
     healthy = all(one.state == "running" for one in (*services, *helpers)) and any(
         job.state == "RUNNING" for job in jobs
     )

@@ -4,23 +4,10 @@ One filter means the same in each: the predicates are those of `flink_jobs.predi
 differs. Must never run anything. What differs, and where that is written: `docs/dialects.md`.
 """
 
-from enum import StrEnum
-
 from flink_jobs.dialects.confluent import PROPERTIES, Call, DialectError, Inserts, ValueFormat, calls
 from flink_jobs.dialects.files import printed, write_folder
 from flink_jobs.dialects.msk import msk_places
-
-
-class Dialect(StrEnum):
-    """Name the service that is to run the filters."""
-
-    LOCAL = "local"
-    """Open-source Flink on a broker without passwords."""
-    CONFLUENT = "confluent"
-    """Confluent Cloud for Apache Flink."""
-    MSK = "msk"
-    """Amazon Managed Service for Apache Flink on Amazon MSK with IAM."""
-
+from flink_jobs.dialects.scripts import Dialect, Script, faults, make, processor_set, processor_text
 
 __all__ = [
     "PROPERTIES",
@@ -28,9 +15,14 @@ __all__ = [
     "Dialect",
     "DialectError",
     "Inserts",
+    "Script",
     "ValueFormat",
     "calls",
+    "faults",
+    "make",
     "msk_places",
     "printed",
+    "processor_set",
+    "processor_text",
     "write_folder",
 ]

@@ -18,6 +18,7 @@ from stack.settings import StackSettings
 from stack.sightings import end_offsets
 from stack.state import State
 from stack.supervision import leftovers
+from tests.waiting import eventually
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 Status = Callable[[], dict[str, Any]]
@@ -30,6 +31,45 @@ def test_a_running_stack_lists_its_six_services(running_stack: StackSettings, st
     assert [service["name"] for service in report["services"]] == list(SERVICES)
     assert all(psutil.pid_exists(service["pid"]) for service in report["services"])
     assert report["endpoints"]["producer"] == running_stack.producer_url
+
+
+def test_the_job_of_the_stack_is_told_saved_ended_and_started_again(
+    running_stack: StackSettings, stack_status: Status, headwater: Run
+) -> None:
+    """`headwater flink` means the local stack unless told otherwise, and `status` has what the job does (FL-58)."""
+
+    def job() -> dict[str, Any]:
+        return next(each for each in stack_status()["jobs"] if each["state"] == "RUNNING")
+
+    def answer(*arguments: str) -> dict[str, Any]:
+        done = headwater("flink", *arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        return dict(json.loads(done.stdout))
+
+    eventually(lambda: job()["checkpoint"] is not None, "a checkpoint is told", 60)
+    told = job()
+    assert told["tasks"] == told["tasks_running"] > 0
+    assert told["delivery"] == "at-least-once"
+    assert answer("savepoint")["savepoint"].startswith(f"file:{running_stack.state_dir.resolve()}/flink/savepoints/")
+    assert answer("cancel")["state"] == "FINISHED"
+    assert stack_status()["state"] == "degraded"
+    assert answer("submit")["state"] == "RUNNING"
+    assert stack_status()["state"] == "running"
+
+
+def test_the_guarantee_is_chosen_at_each_start(fresh_environment: dict[str, str]) -> None:
+    """Each event arrives once with exactly-once; what its orderly stop has left, the other mode takes up (FL-47)."""
+    for delivery in ("exactly-once", "at-least-once"):
+        done = subprocess.run(
+            [sys.executable, "-m", "stack", "demo", "--json", "--events", "40"],
+            env=fresh_environment | {"HEADWATER_DELIVERY": delivery},
+            capture_output=True,
+            text=True,
+            timeout=280,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert json.loads(done.stdout)["ok"]
 
 
 def test_the_whole_stack_fits_into_two_and_a_half_gigabytes(running_stack: StackSettings, stack_status: Status) -> None:

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 import schemas
@@ -170,6 +170,34 @@ class Stage:
         finally:
             reader.close()
 
+    def committed(self, topic: str) -> list[Message]:
+        """Return every record that a read-committed reader sees now; ends of transactions take offsets and are none."""
+        reader = Consumer(
+            {
+                "bootstrap.servers": self.bootstrap,
+                "group.id": "tests",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "isolation.level": "read_committed",
+            }
+        )
+        try:
+            reader.assign([TopicPartition(topic, partition, 0) for partition in range(PARTITIONS)])
+            found: list[Message] = []
+            at_end: set[int | None] = set()
+            while len(at_end) < PARTITIONS:
+                message = reader.poll(30)
+                assert message is not None, f"{topic} could not be read to its end"
+                error = message.error()
+                if error is None:
+                    found.append(message)
+                else:
+                    assert error.code() == KafkaError._PARTITION_EOF, error
+                    at_end.add(message.partition())
+            return found
+        finally:
+            reader.close()
+
     def read_at(self, topic: str, partition: int, offset: int) -> Message:
         """Return one record by its place."""
         reader = Consumer({"bootstrap.servers": self.bootstrap, "group.id": "tests", "enable.auto.commit": False})
@@ -210,6 +238,44 @@ def header(event_id: str, **changes: object) -> bytes:
     return json.dumps({**fields, **changes}, ensure_ascii=False).encode()
 
 
+@contextmanager
+def stream(stage: Stage, every: int = 0) -> Iterator[tuple[list[str], list[bytes]]]:
+    """Write two hundred records a second for as long as the block runs; give the ids and bytes that the broker has.
+
+    Args:
+        stage: Where to.
+        every: Each so many'th record is one that cannot be parsed; by default none is.
+    """
+    good: list[str] = []
+    bad: list[bytes] = []
+    stop = threading.Event()
+    producer = Producer({"bootstrap.servers": stage.bootstrap, "linger.ms": 0, "enable.idempotence": True})
+
+    def write() -> None:
+        number = 0
+        while not stop.wait(0.05):
+            ids, broken = [], []
+            for number in range(number, number + 10):  # noqa: B020  # counts on
+                if every and number % every == 0:
+                    broken.append(b"{broken %d" % number)
+                    producer.produce(stage.raw, key=b"k%d" % number, value=broken[-1])
+                else:
+                    ids.append(f"flow-{number}")
+                    producer.produce(stage.raw, key=ids[-1].encode(), value=header(ids[-1]))
+            number += 1
+            assert producer.flush(30) == 0
+            good.extend(ids)
+            bad.extend(broken)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        yield good, bad
+    finally:
+        stop.set()
+        thread.join()
+
+
 BASES = tuple(topic.name.removesuffix("-flink") for topic in schemas.topics() if topic.name.startswith("filtered-"))
 
 
@@ -232,6 +298,12 @@ def stage(make_stage: Callable[[], Stage]) -> Iterator[Stage]:
     made = make_stage()
     yield made
     made.stop()
+
+
+@pytest.fixture(scope="session")
+def flowing() -> Callable[..., AbstractContextManager[tuple[list[str], list[bytes]]]]:
+    """Write to a stage for as long as a block runs."""
+    return stream
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from flink_jobs.dispatch import group_predicate
 from flink_jobs.evaluator import Record, Verdict, evaluate, explain
 from flink_jobs.filters import Filter
 from flink_jobs.predicates import filter_predicate
@@ -46,7 +47,7 @@ def ask_flink(pairs: list[Filter], stock: list[Record], folder: Path) -> dict[st
     """Return by the id of the record one letter for each filter, then one for each in the form that routes."""
     predicates = [filter_predicate(each) for each in pairs]
     # Where null counts as false, the planner simplifies in other ways; and paths are looked up by our own function.
-    routing = [f"CASE WHEN {Group('t', (each,)).predicate} THEN TRUE END" for each in pairs]
+    routing = [f"CASE WHEN {group_predicate(Group('t', (each,)))} THEN TRUE END" for each in pairs]
     question = {"values": [json.dumps(each) for each in stock], "predicates": [*predicates, *routing]}
     answer = folder / "answer.json"
     done = subprocess.run(

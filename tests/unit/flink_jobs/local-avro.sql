@@ -25,6 +25,10 @@ CREATE TEMPORARY SYSTEM FUNCTION parse_header AS 'headwater.AvroHeaderParser' LA
 
 CREATE TEMPORARY SYSTEM FUNCTION header_value AS 'headwater.HeaderValue' LANGUAGE JAVA;
 
+CREATE TEMPORARY SYSTEM FUNCTION topic_of AS 'headwater.TopicOf' LANGUAGE JAVA;
+
+CREATE TEMPORARY SYSTEM FUNCTION each_topic AS 'headwater.EachTopic' LANGUAGE JAVA;
+
 CREATE TEMPORARY VIEW `raw-event-headers` AS
 SELECT
   r.`key`, r.`value`, r.`partition`, r.`offset`,
@@ -87,21 +91,19 @@ BEGIN
 INSERT INTO `filtered-events`
 SELECT CAST(`id` AS BYTES), `id`, `event_name`, `event_type`, `created_date`, `saved_date`, `header_data`, `__op`, `__table`, t.`topic`
 FROM `raw-event-headers`
-CROSS JOIN UNNEST(ARRAY[
-  CASE WHEN `__op` IN ('c', 'r') THEN
-    CASE `event_type`
-      -- car-created-filter, "Car created"
-      WHEN 'CarCreated' THEN CAST('filtered-car-created-events-flink' AS STRING)
-      -- loan-created-filter, "Loan created"
-      WHEN 'LoanCreated' THEN CAST('filtered-loan-created-events-flink' AS STRING)
-      -- loan-payment-submitted-filter, "Loan payment submitted"
-      WHEN 'LoanPaymentSubmitted' THEN CAST('filtered-loan-payment-submitted-events-flink' AS STRING)
-      -- service-events-filter, "Service events"
-      WHEN 'CarServiceDone' THEN CAST('filtered-service-events-flink' AS STRING)
-    END
-  END
-]) AS t (`topic`)
-WHERE `fault` IS NULL AND t.`topic` IS NOT NULL;
+CROSS JOIN LATERAL TABLE(each_topic(ARRAY[
+  -- "CarCreated": car-created-filter, "Car created"
+  -- "LoanCreated": loan-created-filter, "Loan created"
+  -- "LoanPaymentSubmitted": loan-payment-submitted-filter, "Loan payment submitted"
+  -- "CarServiceDone": service-events-filter, "Service events"
+  CASE WHEN `__op` IN ('c', 'r') THEN topic_of(`event_type`, '{
+  "CarCreated": "filtered-car-created-events-flink",
+  "LoanCreated": "filtered-loan-created-events-flink",
+  "LoanPaymentSubmitted": "filtered-loan-payment-submitted-events-flink",
+  "CarServiceDone": "filtered-service-events-flink"
+}') END
+])) AS t (`topic`)
+WHERE `fault` IS NULL;
 
 INSERT INTO `dead-letters`
 SELECT `key`, `value`, MAP['dlq-reason', CAST(`fault` AS BYTES), 'dlq-topic', CAST('raw-event-headers' AS BYTES), 'dlq-partition', CAST(CAST(`partition` AS STRING) AS BYTES), 'dlq-offset', CAST(CAST(`offset` AS STRING) AS BYTES)]

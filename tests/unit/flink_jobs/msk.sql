@@ -28,6 +28,10 @@ CREATE TEMPORARY SYSTEM FUNCTION parse_header AS 'headwater.HeaderParser' LANGUA
 
 CREATE TEMPORARY SYSTEM FUNCTION header_value AS 'headwater.HeaderValue' LANGUAGE JAVA;
 
+CREATE TEMPORARY SYSTEM FUNCTION topic_of AS 'headwater.TopicOf' LANGUAGE JAVA;
+
+CREATE TEMPORARY SYSTEM FUNCTION each_topic AS 'headwater.EachTopic' LANGUAGE JAVA;
+
 CREATE TEMPORARY VIEW `raw-event-headers` AS
 SELECT
   r.`key`, r.`value`, r.`partition`, r.`offset`,

@@ -37,10 +37,20 @@ def test_another_dialect_is_printed_as_well() -> None:
     """Each with what only it has, and the mark of its processor (FL-50, FL-54, FL-56)."""
     msk = CliRunner().invoke(app, ["sql", "--dialect", "msk"]).stdout
     assert "'properties.sasl.mechanism' = 'AWS_MSK_IAM'" in msk
-    assert "'filtered-car-created-events-msk'" in msk
+    assert '"filtered-car-created-events-msk"' in msk
     confluent = CliRunner().invoke(app, ["sql", "--dialect", "confluent", "--value-format", "avro-registry"]).stdout
     assert "'value.format' = 'avro-registry'" in confluent
     assert "-- 7 of 7: insert-all-filters\nEXECUTE STATEMENT SET" in confluent
+
+
+def test_a_script_that_names_no_broker_needs_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Confluent's tables are topics; where a broker is named, its variable is asked for (FL-50, FL-56)."""
+    monkeypatch.delenv("KAFKA_BOOTSTRAP_SERVERS")
+    monkeypatch.delenv("FLINK_CHECKPOINT_DIR")
+    assert CliRunner().invoke(app, ["sql", "--dialect", "confluent"]).exit_code == 0
+    refused = CliRunner().invoke(app, ["sql", "--dialect", "msk"])
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "set KAFKA_BOOTSTRAP_SERVERS" in refused.stderr
 
 
 def test_a_chosen_suffix_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,6 +132,8 @@ def test_a_cluster_that_does_not_answer_is_told_by_its_address() -> None:
         ("SCHEMA_REGISTRY_URL", "registry:8081", "begins with http"),
         ("SCHEMA_REGISTRY_URL", "http://me:pw@registry", "SCHEMA_REGISTRY_CONFIG"),
         ("SCHEMA_REGISTRY_CONFIG", '{"ssl.ca.location": "/x"}', "unknown: ssl.ca.location"),
+        ("FLINK_DELIVERY", "at-most-once", "FLINK_DELIVERY"),
+        ("FLINK_TRANSACTION_TIMEOUT_SECONDS", "10", "must be longer than FLINK_CHECKPOINT_INTERVAL_SECONDS"),
     ],
 )
 def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str) -> None:
@@ -139,7 +151,21 @@ def test_settings_have_the_defaults_of_the_contract(tmp_path: Path) -> None:
     assert settings.places.dead_letter_topic == "dlq-raw-event-headers"
     assert settings.places.suffix == "-flink"
     assert settings.flink_plan_dir == tmp_path / "flink" / "plans"
+    assert settings.flink_savepoint_dir == tmp_path / "flink" / "savepoints"
+    assert settings.places.delivery.guarantee == "at-least-once"
     assert settings.filters_file == schemas.filters_path()
+
+
+def test_a_record_of_a_transaction_is_seen_within_a_second_unless_somebody_chooses_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its latency is the interval of checkpoints, which therefore is shorter with exactly-once (FL-47)."""
+    assert FlinkSettings().flink_checkpoint_interval_seconds == 10
+    monkeypatch.setenv("FLINK_DELIVERY", "exactly-once")
+    monkeypatch.setenv("FLINK_CHECKPOINT_INTERVAL_SECONDS", "")
+    assert FlinkSettings().flink_checkpoint_interval_seconds == 1
+    monkeypatch.setenv("FLINK_CHECKPOINT_INTERVAL_SECONDS", "5")
+    assert FlinkSettings().flink_checkpoint_interval_seconds == 5
 
 
 def test_jars_are_joined_as_on_a_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -6,7 +6,14 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from flink_jobs.rest import FlinkError, FlinkRest, FlinkUnknownJobError, FlinkUnreachableError
+from flink_jobs.rest import (
+    Checkpoints,
+    CompletedCheckpoint,
+    FlinkError,
+    FlinkRest,
+    FlinkUnknownJobError,
+    FlinkUnreachableError,
+)
 
 TRACE = """<Exception on server side:
 java.util.concurrent.CompletionException: org.apache.flink.runtime.client.JobSubmissionException: Failed to submit job.
@@ -106,3 +113,45 @@ def test_a_checkpoint_that_came_to_nothing_is_asked_for_again() -> None:
         assert rest.take_checkpoint("a", 10)
         assert requests == ["r0", "r1"]
         assert not rest.take_checkpoint("a", 0)
+
+
+def test_a_stop_gives_the_place_of_its_savepoint_or_the_reason_why_there_is_none() -> None:
+    """The request is asked after until it has an end; a failure is told with its root cause (FL-73)."""
+    trace = "java.lang.Exception: stopped\n\tat x\nCaused by: java.io.IOException: disk full\n\tat y"
+    answers = [
+        {"status": {"id": "IN_PROGRESS"}},
+        {"status": {"id": "COMPLETED"}, "operation": {"location": "file:/s/savepoint-1"}},
+        {"status": {"id": "COMPLETED"}, "operation": {"failure-cause": {"class": "x", "stack-trace": trace}}},
+    ]
+    asked: list[tuple[str, bytes]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append((f"{request.method} {request.url.path}", request.content))
+        if request.method == "POST":
+            return httpx.Response(202, json={"request-id": "r"})
+        return httpx.Response(200, json=answers.pop(0))
+
+    with answering(answer) as rest:
+        request = rest.stop("a", "file:///s/a")
+        assert rest.wait_for_savepoint("a", request, 10) == "file:/s/savepoint-1"
+        with pytest.raises(FlinkError, match=r"no savepoint of job a: java.io.IOException: disk full"):
+            rest.wait_for_savepoint("a", rest.trigger_savepoint("a", None), 10)
+    assert asked[0] == ("POST /jobs/a/stop", b'{"targetDirectory":"file:///s/a"}')
+    assert asked[1][0] == "GET /jobs/a/savepoints/r"
+    assert ("POST /jobs/a/savepoints", b"{}") in asked
+
+
+def test_only_checkpoints_that_failed_since_the_newest_are_counted() -> None:
+    """Those of the start, before every task ran, are over once one is complete."""
+    history = [
+        {"id": 5, "status": "FAILED"},
+        {"id": 4, "status": "IN_PROGRESS"},
+        {"id": 3, "status": "COMPLETED"},
+        {"id": 1, "status": "FAILED"},
+    ]
+    completed = {"id": 3, "external_path": "file:/c/chk-3", "trigger_timestamp": 7}
+    body = {"latest": {"completed": completed}, "history": history}
+    with answering(lambda _: httpx.Response(200, json=body)) as rest:
+        assert rest.checkpoints("a") == Checkpoints(CompletedCheckpoint(3, "file:/c/chk-3", 7), 1)
+    with answering(lambda _: httpx.Response(200, json={"latest": {}, "history": history[-1:]})) as rest:
+        assert rest.checkpoints("a") == Checkpoints(None, 1)

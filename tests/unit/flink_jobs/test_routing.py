@@ -1,6 +1,5 @@
 """The choice of topics: grouping filters by what they ask for changes what is looked at, and never what is found."""
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,20 +9,21 @@ from hypothesis import strategies as st
 from flink_jobs import FilterSet, parse_filters
 from flink_jobs.columns import TEXT_COLUMNS
 from flink_jobs.conditions import Condition
+from flink_jobs.dispatch import topics_expression
 from flink_jobs.filters import Filter, Logic
-from flink_jobs.routing import NOT_DISPATCHED, Routing, route, topics_expression
+from flink_jobs.routing import PAGE, Arm, Group, Routing, Table, route
 
 Json = dict[str, Any]
 MakeFilters = Callable[..., FilterSet]
 Record = dict[str, str | None]
 
 VALUES = ["A", "B", "C", " ", "", "a'b"]
-COLUMNS = ["event_type", "event_name", "__op", "__table"]
+FIELDS = ["event_type", "event_name", "__op", "__table", "header_data.a", "header_data.b[0]"]
 
 
 def conditions() -> st.SearchStrategy[Json]:
-    """Draw one condition on a text column."""
-    field, value = st.sampled_from(COLUMNS), st.sampled_from(VALUES)
+    """Draw one condition on a text column or a path."""
+    field, value = st.sampled_from(FIELDS), st.sampled_from(VALUES)
     several = st.lists(value, min_size=1, max_size=4)
     return st.one_of(
         st.builds(lambda f, v: {"field": f, "operator": "equals", "value": v}, field, value),
@@ -38,14 +38,21 @@ def conditions() -> st.SearchStrategy[Json]:
 def filter_sets(draw: st.DrawFn) -> FilterSet:
     """Draw filters, some of which share a topic and then have equal conditions."""
     made = []
-    for number in range(draw(st.integers(1, 12))):
+    # Most filters ask for a value of one or two fields; of those alone there are tables.
+    asks = st.builds(
+        lambda f, v: {"field": f, "operator": "equals", "value": v},
+        st.sampled_from(FIELDS[:2] + FIELDS[4:5]),
+        st.sampled_from(VALUES),
+    )
+    bodies = st.one_of(st.lists(asks, min_size=1, max_size=2), st.lists(conditions(), min_size=1, max_size=3))
+    for number in range(draw(st.integers(1, 40))):
         body = {
             "id": f"f-{number}",
             "name": "x",
             "consumerId": "c",
             "outputTopic": f"t-{number}",
             "conditionLogic": draw(st.sampled_from(["AND", "OR"])),
-            "conditions": draw(st.lists(conditions(), min_size=1, max_size=3)),
+            "conditions": draw(bodies),
         }
         made.append(body)
         if draw(st.booleans()):
@@ -77,29 +84,57 @@ def matches(one: Filter, record: Record) -> bool:
     return all(found) if one.condition_logic is Logic.AND else any(found)
 
 
+def implied(one: Filter, record: Record) -> bool:
+    """Tell whether a record is what every filter asks for unless it speaks of it (FL-43, CD-118)."""
+    about = {each.field for each in one.conditions}
+    asks_for_null = any((each.field, each.operator) == ("event_type", "isNull") for each in one.conditions)
+    written = "__op" in about or record["__op"] in {"c", "r"}
+    return written and (asks_for_null or bool((record["event_type"] or "").strip(" ")))
+
+
+def reached(arm: Arm, record: Record) -> list[str]:
+    """Return the topics of one arm."""
+    if isinstance(arm, Group):
+        return [arm.topic] if matches(arm.one, record) and implied(arm.one, record) else []
+    if arm.under and record[arm.under[0].column + arm.under[0].path] != arm.under[1]:
+        return []
+    group = arm.groups.get(record[arm.field.column + arm.field.path] or "")
+    # What stands beside the values is the same for all groups of a table: their conditions on the operation, and so on.
+    return [group.topic] if group and matches(group.one, record) and implied(group.one, record) else []
+
+
 def topics(routing: Routing, record: Record) -> list[str]:
     """Return the topics of a record by way of the grouping, repeats kept."""
-    return [group.topic for group in routing.candidates(record) if matches(group.filters[0], record)]
+    opened = [page for page in routing.pages if record[page.field.column + page.field.path] in page.values]
+    arms = [*routing.tables, *routing.rest, *(arm for page in opened for arm in page.arms)]
+    return [topic for arm in arms for topic in reached(arm, record)]
 
 
-@given(filter_sets(), st.fixed_dictionaries(dict.fromkeys(TEXT_COLUMNS, st.sampled_from([None, *VALUES]))))
+@given(
+    filter_sets(), st.fixed_dictionaries(dict.fromkeys([*TEXT_COLUMNS, *FIELDS], st.sampled_from([None, *VALUES, "c"])))
+)
 def test_the_grouping_gives_the_topics_that_the_filters_give_one_by_one(filters: FilterSet, record: Record) -> None:
-    """Nulls, ORs, shared topics and several matches included, each topic comes exactly once (FL-13, FL-16, FL-43)."""
-    one_by_one = {each.output_topic for each in filters.filters if matches(each, record)}
+    """Nulls, ORs, paths, shared topics and several matches included, each topic comes exactly once (FL-13, FL-16)."""
+    one_by_one = {each.output_topic for each in filters.filters if matches(each, record) and implied(each, record)}
     assert sorted(topics(route(filters.filters), record)) == sorted(one_by_one)
 
 
 @given(filter_sets())
-def test_a_record_reaches_every_topic_by_one_way(filters: FilterSet) -> None:
-    """A topic is under one column, once for each value, or among the rest; no record can reach it twice (FL-16)."""
+def test_every_filter_has_its_place_and_only_tables_hold_it_more_than_once(filters: FilterSet) -> None:
+    """No topic is in two places, but for the values of one table that lead to it (FL-16)."""
     routing = route(filters.filters)
-    places = [{group.topic for group in routing.rest}]
-    for each in routing.dispatches:
-        asked = {value: [group.topic for group in each.asked(value)] for value in VALUES}
-        assert all(len(found) == len(set(found)) for found in asked.values())
-        places.append({topic for found in asked.values() for topic in found})
-    assert sum(map(len, places)) == len(set().union(*places)) == len({each.output_topic for each in filters.filters})
-    assert all(each.column != NOT_DISPATCHED for each in routing.dispatches)
+    arms = [*routing.tables, *routing.rest, *(arm for page in routing.pages for arm in page.arms)]
+    by_table = [
+        (arm.field, arm.under, value, group.topic)
+        for arm in arms
+        if isinstance(arm, Table)
+        for value, group in arm.groups.items()
+    ]
+    alone = [arm.topic for arm in arms if isinstance(arm, Group)]
+    tabled = {topic for *_place, topic in by_table}
+    assert len(by_table) == len(set(by_table))
+    assert len({(field, under, topic) for field, under, _value, topic in by_table}) == len(tabled)
+    assert sorted([*alone, *tabled]) == sorted({each.output_topic for each in filters.filters})
 
 
 def of_types(*types: str) -> FilterSet:
@@ -117,27 +152,64 @@ def of_types(*types: str) -> FilterSet:
     return parse_filters({"version": 1, "filters": bodies})
 
 
-def test_a_record_is_tested_against_the_filters_of_its_type_alone() -> None:
-    """With a hundred types there is one candidate, and none for a type that no filter names."""
-    routing = route(of_types(*(f"T{number}" for number in range(100))).filters)
-    blank: Record = dict.fromkeys(TEXT_COLUMNS)
-    assert [group.topic for group in routing.candidates({**blank, "event_type": "T7"})] == ["t-7"]
-    assert routing.candidates({**blank, "event_type": "other"}) == []
-    assert routing.candidates(blank) == []
-
-
-def test_many_values_are_found_by_pages() -> None:
-    """No record is compared with a hundred values one after the other, and no expression nests a hundred deep."""
+def test_a_hundred_filters_on_a_type_are_one_table() -> None:
+    """They cost one look-up, however many there are; what else they share stands once beside it (FL-48)."""
     text = topics_expression(of_types(*(f"T{number}" for number in range(100))).filters, "-flink")
-    assert text.count("WHEN `event_type` IN (") == 7
-    assert max(len(re.findall(r"\n +WHEN 'T", page)) for page in text.split("WHEN `event_type` IN (")) == 16
+    assert text.count("CASE") == text.count("topic_of(`event_type`, '{") == text.count("`__op` IN ('c', 'r')") == 1
+    assert '  "T7": "t-7-flink",\n' in text
 
 
-def test_a_filter_that_asks_for_a_value_alone_is_one_line_of_a_table() -> None:
-    """What such filters share, inserted rows, stands once above the table (FL-18, FL-43)."""
-    text = topics_expression(of_types("A", "it's").filters, "-flink")
-    assert text.count("`__op` IN ('c', 'r')") == 1
-    assert "WHEN 'it''s' THEN CAST('t-1-flink' AS STRING)" in text
+def test_filters_on_a_type_and_a_path_are_one_table_for_each_type(filters: MakeFilters) -> None:
+    """The path is looked up only for records of the type (FL-20)."""
+    made = [
+        each
+        for number in range(3)
+        for each in filters(
+            {"field": "header_data.dealerId", "operator": "equals", "value": f"D{number}"},
+            {"field": "event_type", "operator": "equals", "value": "Service"},
+            outputTopic=f"t-{number}",
+        ).filters
+    ]
+    text = topics_expression(made, "")
+    assert text.count("CASE") == 1
+    assert "CASE WHEN `event_type` = 'Service' AND `__op` IN ('c', 'r') THEN topic_of(header_value(" in text
+    assert '  "D1": "t-1",\n' in text
+
+
+def test_many_predicates_are_put_behind_the_values_they_ask_for(filters: MakeFilters) -> None:
+    """A page of them is tried only by records with one of its values, and each stands in one place (FL-48)."""
+    count = 40
+    made = [
+        each
+        for number in range(count)
+        for each in filters(
+            {"field": "event_type", "operator": "in", "values": [f"A{number:02}", f"B{number:02}"]},
+            {"field": "event_name", "operator": "matches", "value": f"x{number}.*"},
+            outputTopic=f"t-{number}",
+        ).filters
+    ]
+    routing = route(made)
+    assert [len(page.arms) for page in routing.pages] == [PAGE, PAGE, count - 2 * PAGE]
+    assert not routing.rest
+    text = topics_expression(made, "")
+    assert text.count("CASE WHEN `event_type` IN ('A") == count + len(routing.pages)
+    assert text.count("REGEXP(") == count
+
+
+def test_values_keep_their_quotes_in_a_table() -> None:
+    """A table is JSON within SQL; both are escaped (FL-14)."""
+    text = topics_expression(of_types("A", 'it\'s "so"\n').filters, "-flink")
+    assert '"it\'\'s \\"so\\"\\n": "t-1-flink"' in text
+
+
+def test_a_long_table_is_parted() -> None:
+    """One literal becomes one constant of a class file, which holds 65,535 bytes."""
+    types = [f"{number:04}{'é' * 100}" for number in range(1000)]
+    text = topics_expression(of_types(*types).filters, "")
+    tables = text.split("topic_of(")[1:]
+    assert len(tables) > 1
+    assert all(len(table.split("}')")[0].encode()) < 65_535 for table in tables)
+    assert sum(table.count(': "t-') for table in tables) == len(types)
 
 
 def test_a_filter_that_asks_for_more_keeps_its_whole_predicate(filters: MakeFilters) -> None:
@@ -146,12 +218,6 @@ def test_a_filter_that_asks_for_more_keeps_its_whole_predicate(filters: MakeFilt
     text = topics_expression([*of_types("A", "B").filters, *filters(*asks).filters], "-flink")
     whole = "`event_type` = 'A' AND `id` IS NOT NULL AND `__op` IN ('c', 'r')"
     assert f"CASE WHEN {whole} THEN CAST('filtered-one-flink' AS STRING) END" in text
-
-
-def test_every_topic_is_cast_so_that_no_name_is_cut() -> None:
-    """Flink would give arrays in a CASE the length of the first one's names, and cut the others."""
-    text = topics_expression(of_types("A", "B").filters, "-flink")
-    assert text.count("THEN CAST('t-") == 2
 
 
 def test_a_path_is_looked_up_once_for_a_record(filters: MakeFilters) -> None:
@@ -170,12 +236,5 @@ def test_a_path_is_looked_up_once_for_a_record(filters: MakeFilters) -> None:
 
 def test_line_breaks_in_a_value_are_kept(filters: MakeFilters) -> None:
     """The script is indented, and the text between quotes is not (FL-14)."""
-    text = topics_expression(
-        [
-            *filters({"field": "event_name", "operator": "equals", "value": "a\n  b"}).filters,
-            *filters({"field": "event_name", "operator": "in", "values": ["a\n  b", "c\n"]}, outputTopic="two").filters,
-        ],
-        "",
-    )
-    assert "WHEN 'a\n  b' THEN ARRAY[" in text
-    assert "`event_name` IN ('a\n  b', 'c\n')" in text
+    named = filters({"field": "event_name", "operator": "in", "values": ["a\n  b", "c\n"]}).filters
+    assert "`event_name` IN ('a\n  b', 'c\n')" in topics_expression(named, "")

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import schemas
 from flink_jobs import FilterSet, Places, load_filters, parse_filters, script, statements
+from flink_jobs.avro import Registry, filtered_schema
 from flink_jobs.columns import CAPTURE_TIME, TEXT_COLUMNS
+from flink_jobs.delivery import Delivery, Guarantee
 from flink_jobs.plan import java_sources
-from flink_jobs.sql import AVRO_FUNCTIONS, FUNCTIONS, Kind, Registry, Statement, filtered_schema
+from flink_jobs.sql import AVRO_FUNCTIONS, FUNCTIONS, Kind, Statement
 
 MakeFilters = Callable[..., FilterSet]
 
@@ -19,6 +21,11 @@ GOLDEN = Path(__file__).with_name("local.sql")
 AVRO_GOLDEN = Path(__file__).with_name("local-avro.sql")
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 PLACES = Places("broker:9092")
+
+
+def is_table(part: Statement) -> bool:
+    """Tell whether a statement defines a table."""
+    return part.text.startswith("CREATE TABLE")
 
 
 def text_of(filters: FilterSet, name: str = "filtered-events", kind: Kind = Kind.INSERT) -> str:
@@ -53,6 +60,30 @@ def test_the_avro_schema_has_the_columns_of_a_filtered_topic() -> None:
     fields = json.loads(filtered_schema())["fields"]
     assert tuple(field["name"] for field in fields) == TEXT_COLUMNS
     assert all(field["type"] == ["null", "string"] and field["default"] is None for field in fields)
+
+
+def test_exactly_once_is_a_matter_of_the_two_writers() -> None:
+    """Transactions under a name for each writer and job; no other statement changes (FL-47)."""
+    filters = load_filters(schemas.filters_path())
+    delivery = Delivery(Guarantee.EXACTLY_ONCE, "my-job", 600)
+    once = {part.name: part for part in statements(filters, replace(PLACES, delivery=delivery)) if is_table(part)}
+    before = {part.name: part for part in statements(filters, PLACES) if is_table(part)}
+    changed = {name for name, part in once.items() if part != before[name]}
+    assert changed == {"filtered-events", "dead-letters"}
+    for name in changed:
+        assert "'sink.delivery-guarantee' = 'exactly-once'" in once[name].text
+        assert f"'sink.transactional-id-prefix' = 'my-job-{name}'" in once[name].text
+        assert "'properties.transaction.timeout.ms' = '600000'" in once[name].text
+
+
+def test_names_of_transactions_do_not_depend_on_the_filters(filters: MakeFilters) -> None:
+    """What an old job left open is found by the new one, whatever it routes (FL-73)."""
+    places = replace(PLACES, delivery=Delivery(Guarantee.EXACTLY_ONCE))
+    names = {
+        re.findall(r"'sink.transactional-id-prefix' = '([^']*)'", script(statements(each, places), "x", NOW))[0]
+        for each in (filters(), filters(outputTopic="another"), load_filters(schemas.filters_path()))
+    }
+    assert names == {"headwater-filters-filtered-events"}
 
 
 def test_two_runs_differ_in_one_line() -> None:
