@@ -18,7 +18,6 @@ from pydantic import ValidationError
 from flink_jobs.cluster.ending import SubmissionError
 from flink_jobs.cluster.gateway import gateway_way
 from flink_jobs.cluster.keeper import Keeper
-from flink_jobs.cluster.registry import RegistryError
 from flink_jobs.cluster.rest import FlinkError, FlinkRest
 from flink_jobs.cluster.status import job_status
 from flink_jobs.cluster.submission import Submitter
@@ -132,7 +131,7 @@ def _told(kind: type[_S]) -> Iterator[_S]:
     except FilterError as error:
         sys.stderr.write(f"{settings.filters_file}: {error}\n")
         raise typer.Exit(1) from error
-    except (DialectError, PlanError, RegistryError, FlinkError, SubmissionError) as error:
+    except (DialectError, PlanError, FlinkError, SubmissionError) as error:
         sys.stderr.write(f"{error}\n")
         raise typer.Exit(1) from error
 

@@ -87,7 +87,7 @@ def execute(blueprint: Blueprint) -> str:
 
     with TemporaryDirectory(prefix="headwater-run-") as scratch:
         jar = Path(scratch) / "headwater-functions.jar"
-        jar.write_bytes(_functions_jar(get_gateway().jvm))
+        jar.write_bytes(_functions_jar(get_gateway(), blueprint))
         streams = _assembled(blueprint, dict(blueprint.configuration), jar)
         return str(streams.execute_async(blueprint.name).get_job_id())
 

@@ -22,7 +22,7 @@ from typing import Final
 from flink_jobs.cluster.checkpoints import location
 from flink_jobs.delivery import Guarantee
 from flink_jobs.settings import FlinkSettings
-from flink_jobs.sql import Kind, Registry, Statement
+from flink_jobs.sql import Kind, Statement
 
 STAND_IN_JOB_ID: Final = "b6d1f0a2c4e84f7e9a3b5c7d1e2f4a68"
 STAND_IN_CHECKPOINT: Final = "headwater:checkpoint-to-start-from"
@@ -162,16 +162,8 @@ def _configuration(settings: FlinkSettings) -> dict[str, str]:
         "table.exec.uid.generation": "ALWAYS",
         # With it, the view is planned once for both inserts, so that each record is parsed once.
         "table.optimizer.reuse-optimize-block-with-digest-enabled": "true",
-        **_job_parameters(settings.registry),
+        **({} if settings.registry is None else settings.registry.job_parameters()),
     }
-
-
-def _job_parameters(registry: Registry | None) -> dict[str, str]:
-    """Return what `AvroHeaderParser` asks for; Flink masks what it shows of `basic-auth` and `token`."""
-    if registry is None:
-        return {}
-    given = {"url": registry.url, **registry.credentials}
-    return {f"pipeline.global-job-parameters.headwater.schema-registry.{name}": value for name, value in given.items()}
 
 
 class PlanStore:

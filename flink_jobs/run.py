@@ -6,17 +6,21 @@ Must never import PyFlink, which `job` does, or watch over the job, which `keep`
 
 import sys
 
+from flink_jobs.cluster.registry import admit
 from flink_jobs.filters import load_filters
 from flink_jobs.job import execute
 from flink_jobs.plan import blueprint
 from flink_jobs.settings import FlinkSettings
-from flink_jobs.sql import statements
+from flink_jobs.sql import filtered_topics, statements
 
 
 def main() -> None:
     """Submit the job and print its id."""
     settings = FlinkSettings()
-    job_id = execute(blueprint(settings, statements(load_filters(settings.filters_file), settings.places)))
+    filters = load_filters(settings.filters_file)
+    if settings.registry is not None:
+        admit(settings.registry, filtered_topics(filters, settings.topic_suffix))
+    job_id = execute(blueprint(settings, statements(filters, settings.places)))
     sys.stdout.write(f"{settings.flink_job_name} is submitted as {job_id}\n")
 
 

@@ -10,8 +10,9 @@ from pydantic import Field, PositiveInt, SecretStr, ValidationInfo, field_valida
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 import schemas
+from flink_jobs.avro import Registry
 from flink_jobs.delivery import Delivery, Guarantee
-from flink_jobs.sql import Places, Registry
+from flink_jobs.sql import Places
 
 _USER, _TOKEN = "basic.auth.user.info", "bearer.auth.token"
 _CREDENTIALS: Final = {

@@ -5,14 +5,13 @@ so that a further filter costs no writer. What cannot be parsed goes to the dead
 run anything. Facts: FL-40 to FL-49, FL-55; options of the Kafka SQL connector 5.0.
 """
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import Enum, auto
 from typing import Final
 
-import schemas
+from flink_jobs.avro import Registry
 from flink_jobs.columns import COLUMNS, TEXT_COLUMNS
 from flink_jobs.delivery import Delivery
 from flink_jobs.dispatch import HEADER_VALUE, TOPIC_OF, topics_expression
@@ -64,25 +63,6 @@ class Statement:
 
 
 @dataclass(frozen=True, slots=True)
-class Registry:
-    """Say where the schema registry is that Avro values go by.
-
-    Attributes:
-        url: The base of its Confluent-compatible interface, as the cluster reaches it.
-        credentials: Options of Flink's format that prove who we are, such as `basic-auth.user-info`.
-    """
-
-    url: str
-    credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
-
-    @property
-    def masked(self) -> "Registry":
-        """Return the same for a person's eyes: no secret is in a script."""
-        hidden = {name: "******" for name in self.credentials if name.endswith((".user-info", ".token"))}
-        return Registry(self.url, {**self.credentials, **hidden})
-
-
-@dataclass(frozen=True, slots=True)
 class Places:
     """Name the broker, the topics and the group that the job works with.
 
@@ -106,16 +86,10 @@ class Places:
     delivery: Delivery = field(default_factory=Delivery)
     registry: Registry | None = None
 
-
-def filtered_schema() -> str:
-    """Return the Avro schema of every filtered topic, spelled as Avro's own library writes it."""
-    return json.dumps(schemas.avro_schema("filtered-event-header"), separators=(",", ":"))
-
-
-def filtered_subject() -> str:
-    """Return the subject that the one writer of all filtered topics goes by: the full name of its record."""
-    schema = schemas.avro_schema("filtered-event-header")
-    return f"{schema['namespace']}.{schema['name']}"
+    @property
+    def shown(self) -> "Places":
+        """Return the same for a person's eyes: without a secret."""
+        return self if self.registry is None else replace(self, registry=self.registry.masked)
 
 
 def filtered_topics(filters: FilterSet, suffix: str) -> tuple[str, ...]:
@@ -235,14 +209,7 @@ def _filtered_sink(topics: Sequence[str], places: Places) -> Statement:
 def _value(places: Places) -> dict[str, str]:
     if places.registry is None:
         return _formats("json")
-    given = {
-        "url": places.registry.url,
-        # One writer has one subject, whatever the topic; `registry` files the schema under each topic's name as well.
-        "subject": filtered_subject(),
-        "schema": filtered_schema(),
-        **places.registry.credentials,
-    }
-    return {**_formats("avro-confluent"), **{f"value.avro-confluent.{name}": value for name, value in given.items()}}
+    return {**_formats("avro-confluent"), **places.registry.sink_options()}
 
 
 def _dead_letter_sink(places: Places) -> Statement:

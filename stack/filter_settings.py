@@ -65,6 +65,7 @@ def _settings(stack: LocalStack, path: Path, *, jars: bool) -> FlinkSettings:
     os.environ.setdefault("JAVA_HOME", local.pop("JAVA_HOME"))
     if not jars:
         local.pop("FLINK_CONNECTOR_JARS")
+        local.pop("FLINK_AVRO_JARS", None)
     given: dict[str, Any] = {name.lower(): value for name, value in local.items() if not os.environ.get(name)}
     try:
         return FlinkSettings(**given | {"filters_file": path})

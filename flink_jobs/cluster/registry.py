@@ -15,7 +15,8 @@ from urllib.parse import quote
 import httpx
 import structlog
 
-from flink_jobs.sql import Registry, filtered_schema, filtered_subject
+from flink_jobs.avro import Registry, filtered_schema, filtered_subject
+from flink_jobs.plan import PlanError
 
 _log: Final = structlog.get_logger()
 
@@ -29,7 +30,7 @@ _NOT_THERE: Final = re.compile("404[0-9]{2}")
 """The registry's own codes for what it does not have, such as 40401; a wrong URL gives 404 alone, or no code."""
 
 
-class RegistryError(RuntimeError):
+class RegistryError(PlanError):
     """Say what the registry refuses, and what to do about it."""
 
 

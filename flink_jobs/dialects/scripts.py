@@ -6,7 +6,7 @@ Facts: FL-44, FL-55, FL-56 and FL-60 of the contract.
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -139,10 +139,8 @@ def _refusal(filters: FilterSet, settings: SqlSettings, dialect: Dialect) -> str
 
 
 def _places(settings: SqlSettings, dialect: Dialect) -> Places:
-    places = settings.places
-    if places.registry is not None:
-        # A script is for reading and for files, so it holds no secret.
-        places = replace(places, registry=places.registry.masked)
+    # A script is for reading and for files, so it holds no secret.
+    places = settings.places.shown
     if dialect is not Dialect.MSK:
         return places
     # The mark of the processor is another one there, unless somebody has chosen it.

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from flink_jobs.cluster.ending import SubmissionError
-from flink_jobs.cluster.registry import RegistryError
 from flink_jobs.cluster.rest import FlinkError, Job
 from flink_jobs.cluster.submission import Submitter
 from flink_jobs.filters import Filter, FilterError, FilterSet, Status
@@ -196,7 +195,7 @@ def conduct(
     opened = file.update(lambda one: _opened(settle(one, known(one.id)), by=by, at=at, force=force))
     try:
         ids = act(opened)
-    except (FlinkError, PlanError, RegistryError, SubmissionError, TargetError) as error:
+    except (FlinkError, PlanError, SubmissionError, TargetError) as error:
         reason = str(error)
         _mark(file, lambda one: failed(one, "flink", at, reason), reason)
         raise DeploymentError(reason) from error

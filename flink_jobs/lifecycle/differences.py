@@ -110,5 +110,7 @@ def _compared(one: Filter) -> dict[str, Any]:
 
 
 def _sql(runs: FilterSet, file: FilterSet, places: Places) -> list[str]:
-    left, right = ("\n\n".join(part.script for part in statements(each, places)).splitlines() for each in (runs, file))
+    left, right = (
+        "\n\n".join(part.script for part in statements(each, places.shown)).splitlines() for each in (runs, file)
+    )
     return list(difflib.unified_diff(left, right, "runs", "file", lineterm=""))

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flink_jobs import FilterSet, Places, parse_filters
+from flink_jobs.avro import Registry
 from flink_jobs.lifecycle.differences import FieldChange, difference
 from flink_jobs.lifecycle.states import approve
 
@@ -66,3 +67,11 @@ def test_a_form_of_the_api_is_no_difference() -> None:
     )
     left, right = (parse_filters({"version": 1, "filters": [each]}) for each in forms)
     assert not difference(left, right, PLACES)
+
+
+def test_a_difference_holds_no_secret_of_a_registry(filters: MakeFilters) -> None:
+    """Lines around a change are shown as well, among them the options of the sink (FL-71)."""
+    places = Places("broker:9092", registry=Registry("http://registry", {"basic-auth.user-info": "me:secret"}))
+    found = difference(filters(), filters(id="new", outputTopic="filtered-new"), places)
+    assert any("filtered-new-flink" in line for line in found.sql)
+    assert "secret" not in "\n".join(found.sql)

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import schemas
 from flink_jobs import FilterSet, Places, load_filters, parse_filters, script, statements
+from flink_jobs.avro import Registry, filtered_schema
 from flink_jobs.columns import CAPTURE_TIME, TEXT_COLUMNS
 from flink_jobs.delivery import Delivery, Guarantee
 from flink_jobs.plan import java_sources
-from flink_jobs.sql import AVRO_FUNCTIONS, FUNCTIONS, Kind, Registry, Statement, filtered_schema
+from flink_jobs.sql import AVRO_FUNCTIONS, FUNCTIONS, Kind, Statement
 
 MakeFilters = Callable[..., FilterSet]
 
