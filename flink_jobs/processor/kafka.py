@@ -77,7 +77,7 @@ class KafkaSession:
 
     def open(self) -> None:
         """Register the producer, and join the group."""
-        self._call(lambda: self._patiently(lambda: self._producer.init_transactions(_CALL_S)))
+        self._call(lambda: self._producer.init_transactions(_CALL_S))
         self._consumer.subscribe(
             [self._settings.cdc_topic], on_assign=self._assigned, on_revoke=self._gone, on_lost=self._gone
         )
