@@ -41,8 +41,7 @@ def topics_expression(active: Sequence[Filter], suffix: str) -> str:
         suffix: Appended to the output topic of each.
     """
     routing = route(active)
-    tables = [chunk for table in routing.tables for chunk in _chunks(table, suffix)]
-    always = [_arm(each, suffix) for each in (*tables, *routing.rest)]
+    always = _arms((*routing.tables, *routing.rest), suffix)
     parts = [["ARRAY[", *_indented(_joined(always)), "]"]] if always else []
     parts += [_page(each, suffix) for each in routing.pages]
     return "\n".join(parts[0] if len(parts) == 1 else ["ARRAY_CONCAT(", *_indented(_joined(parts)), ")"])
@@ -60,15 +59,22 @@ def _with_our_function(text: str) -> str:
 
 def _page(page: Page, suffix: str) -> _Lines:
     """Return the array of the topics that some records are tested for; the others go on without a topic."""
-    arms = ["ARRAY[", *_indented(_joined([_arm(each, suffix) for each in page.arms])), "]"]
+    arms = ["ARRAY[", *_indented(_joined(_arms(page.arms, suffix))), "]"]
     listed = ", ".join(map(text_literal, page.values))
     head = f"CASE WHEN {_operand(page.field)} IN ({listed}) THEN {arms[0]}"
     # ARRAY_CONCAT takes no null.
     return [head, *arms[1:], f"ELSE {_NO_TOPIC} END"]
 
 
-def _arm(arm: Arm, suffix: str) -> _Lines:
-    return _table(arm, suffix) if isinstance(arm, Table) else _group(arm, suffix)
+def _arms(arms: Sequence[Arm], suffix: str) -> list[_Lines]:
+    """Return the elements of an array: one of each group, and of each table as many as its length asks for."""
+    return [
+        lines
+        for arm in arms
+        for lines in (
+            [_table(part, suffix) for part in _chunks(arm, suffix)] if isinstance(arm, Table) else [_group(arm, suffix)]
+        )
+    ]
 
 
 def _table(table: Table, suffix: str) -> _Lines:
@@ -77,8 +83,12 @@ def _table(table: Table, suffix: str) -> _Lines:
     entries = ",\n".join(_entry(value, group, suffix) for value, group in table.groups.items())
     # One line here, although it has breaks: nothing may be put into a text between quotes.
     looked_up = f"{TOPIC_OF}({_operand(table.field)}, {text_literal(f'{{{chr(10)}{entries}{chr(10)}}}')})"
-    under = [f"{_operand(table.under[0])} = {text_literal(table.under[1])}"] if table.under else []
-    return [*named, f"CASE WHEN {' AND '.join([*under, *table.beside])} THEN {looked_up} END"]
+    asked = [f"{_operand(table.under[0])} = {text_literal(table.under[1])}"] if table.under else []
+    if not table.cheap:
+        # What takes more is asked only of records that have one of the values.
+        asked.append(f"{_operand(table.field)} IN ({', '.join(map(text_literal, table.groups))})")
+    asked += map(_with_our_function, table.beside)
+    return [*named, f"CASE WHEN {' AND '.join(asked)} THEN {looked_up} END"]
 
 
 def _entry(value: str, group: Group, suffix: str) -> str:

@@ -47,17 +47,19 @@ class Table:
         field: The field.
         groups: The group of each value.
         under: A column and its value that all of them ask for, or None.
-        beside: What else all of them ask for, as predicates: the operation, and that the type is not blank.
+        beside: What else all of them ask for, as predicates.
+        cheap: Whether that is no more than the operation, and that the type is not blank.
     """
 
     field: Field
     groups: dict[str, Group]
     under: tuple[Field, str] | None
     beside: tuple[str, ...]
+    cheap: bool
 
 
 Arm = Group | Table
-"""What a record is tested against: a group by its whole predicate, or a table under a value."""
+"""What a record is tested against: a group by its whole predicate, or a table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ def route(active: Sequence[Filter]) -> Routing:
         # A filter by itself is easier to read as what it says.
         if key is None or len(members) == 1:
             others += members
-        elif key.under is None:
+        elif key.under is None and key.cheap:
             tables += _tables(key, members)
         else:
             others += _tables(key, members)
@@ -127,6 +129,7 @@ class _Key:
     field: Field
     under: tuple[Field, str] | None
     beside: tuple[str, ...]
+    cheap: bool
 
 
 def _by_key(groups: Sequence[Group]) -> dict[_Key | None, list[Group]]:
@@ -137,20 +140,20 @@ def _by_key(groups: Sequence[Group]) -> dict[_Key | None, list[Group]]:
 
 
 def _key(one: Filter) -> _Key | None:
-    """Return what a filter asks for if that is values of one field, or of a column and one more, and little beside."""
+    """Return all that a filter asks for but the values of one field; none if it asks for none, or of many fields."""
     if one.condition_logic is not Logic.AND and len(one.conditions) > 1:
         return None
-    asked = [each for each in one.conditions if each.target.column != NOT_DISPATCHED]
-    said = {condition_predicate(each) for each in asked}
-    beside = tuple(sorted(set(predicate_parts(one)) - said))
     decided = _deciding(one)
-    if not all(map(_asks, asked)) or len(decided) != len(asked):
+    asked = {each.target: condition_predicate(each) for each in reversed(one.conditions) if _asks(each)}
+    beside = tuple(part for part in predicate_parts(one) if part not in asked.values())
+    cheap = all(_asks(each) or each.target.column == NOT_DISPATCHED for each in one.conditions)
+    if len([each for each in one.conditions if _asks(each)]) > len(decided):
         return None
     match sorted(decided, key=lambda field: bool(field.path)):
         case [field]:
-            return _Key(field, None, beside)
+            return _Key(field, None, beside, cheap)
         case [column, field] if not column.path and len(decided[column]) == 1:
-            return _Key(field, (column, decided[column][0]), beside)
+            return _Key(field, (column, decided[column][0]), beside, cheap)
     return None
 
 
@@ -163,7 +166,7 @@ def _tables(key: _Key, members: Sequence[Group]) -> Iterator[Table]:
             if rank is None:
                 ranks.append(rank := {})
             rank[value] = group
-    return (Table(key.field, rank, key.under, key.beside) for rank in ranks)
+    return (Table(key.field, rank, key.under, key.beside, key.cheap) for rank in ranks)
 
 
 def _paged(arms: Sequence[Arm]) -> tuple[list[Page], list[Arm]]:
@@ -195,7 +198,8 @@ def _paged(arms: Sequence[Arm]) -> tuple[list[Page], list[Arm]]:
 def _columns_asked(arm: Arm) -> _Values:
     """Return the values of columns that an arm asks for; a path is not looked up for records it says nothing about."""
     if isinstance(arm, Table):
-        return {arm.under[0]: (arm.under[1],)} if arm.under else {}
+        found = {} if arm.field.path else {arm.field: tuple(arm.groups)}
+        return {arm.under[0]: (arm.under[1],)} if arm.under else found
     return {field: values for field, values in _deciding(arm.one).items() if not field.path}
 
 

@@ -192,6 +192,47 @@ def test_values_keep_their_quotes_in_a_table() -> None:
     assert '"it\'\'s \\"so\\"\\n": "t-1-flink"' in text
 
 
+def test_filters_that_differ_in_a_value_alone_share_what_else_they_ask_for(filters: MakeFilters) -> None:
+    """A pattern stands once for all of them, and only records with one of the values are held against it (FL-48)."""
+    made = [
+        each
+        for number in range(3)
+        for each in filters(
+            {"field": "header_data.a", "operator": "matches", "value": "x.*"},
+            {"field": "event_type", "operator": "in", "values": [f"A{number}", f"B{number}"]},
+            outputTopic=f"t-{number}",
+        ).filters
+    ]
+    text = topics_expression(made, "")
+    first = (
+        "CASE WHEN `event_type` IN ('A0', 'B0', 'A1', 'B1', 'A2', 'B2') AND REGEXP(header_value(`header_data`, '$.a')"
+    )
+    assert text.count("CASE") == text.count("REGEXP(") == 1
+    assert first in text
+    assert '  "B2": "t-2"\n' in text
+
+
+def test_a_long_table_under_a_value_is_parted_as_well(filters: MakeFilters) -> None:
+    """Ten thousand dealers of one type are no more of a problem than ten thousand types."""
+    body = filters(
+        {"field": "event_type", "operator": "equals", "value": "Service"},
+        {"field": "header_data.dealerId", "operator": "equals", "value": "D"},
+    ).filters[0]
+    dealer = body.conditions[1]
+    made = [
+        body.model_copy(
+            update={
+                "output_topic": f"t-{number}",
+                "conditions": (body.conditions[0], dealer.model_copy(update={"value": f"DEALER-{number:05}"})),
+            }
+        )
+        for number in range(3000)
+    ]
+    tables = topics_expression(made, "").split("topic_of(")[1:]
+    assert len(tables) > 1
+    assert all(len(table.split("}')")[0].encode()) < 65_535 for table in tables)
+
+
 def test_a_long_table_is_parted() -> None:
     """One literal becomes one constant of a class file, which holds 65,535 bytes."""
     types = [f"{number:04}{'é' * 100}" for number in range(1000)]
