@@ -24,6 +24,9 @@ TAIL_BYTES: Final = 4096
 _LINE_BYTES: Final = 64 * 1024
 _READ_BYTES: Final = 64 * 1024
 
+_READS: Final = 4
+"""So many reads at once: more than a pipe holds, yet an end, however fast a function writes."""
+
 
 class Log:
     """What a process writes to standard output and error, line by line, and the end of it since `begin`."""
@@ -42,8 +45,8 @@ class Log:
         self._tail.clear()
 
     def drain(self) -> None:
-        """Take what has been written so far: all of it, for the writer wrote before it answered."""
-        while self._open:
+        """Take what has been written so far; a function writes its log before it answers, so that log is whole."""
+        for _ in range(_READS if self._open else 0):
             try:
                 chunk = os.read(self._read, _READ_BYTES)
             except BlockingIOError:

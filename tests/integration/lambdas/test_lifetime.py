@@ -105,6 +105,18 @@ def test_an_idle_function_makes_room_for_another(start: Any, tmp_path: Any) -> N
     assert raised.value.response["Reason"] == "ConcurrentInvocationLimitExceeded"
 
 
+def test_a_full_queue_takes_no_event(start: Any, tmp_path: Any) -> None:
+    """The caller is throttled, and what is queued when the service stops is counted in its log."""
+    service = start({"sample": sample()}, queue_limit=1, grace_seconds=0)
+    began = tmp_path / "began"
+    service.invoke({"do": "sleep", "began": str(began)}, InvocationType="Event")
+    with pytest.raises(service.client.exceptions.TooManyRequestsException):
+        service.invoke({}, InvocationType="Event")
+    eventually(began.exists, "the first one runs")
+    service.close()
+    assert [line["count"] for line in service.logged("events_lost")] == [1]
+
+
 def test_a_start_that_takes_too_long_is_ended(start: Any, tmp_path: Any) -> None:
     """The caller is told, and no process stays."""
     (tmp_path / "slow.py").write_text("import signal\nsignal.pause()\n")

@@ -28,6 +28,32 @@ def test_a_log_is_whole_lines_and_a_tail() -> None:
     assert asyncio.run(story()) == ["one", "two", "three \ufffd"]
 
 
+def test_a_log_that_grows_while_it_is_read_holds_up_nobody() -> None:
+    """A look at it ends, and the next one goes on."""
+
+    async def story() -> None:
+        told: list[str] = []
+
+        def tell(line: str) -> None:
+            told.append(line)
+            if len(told) < 1000:
+                os.write(log.write_end, b"another\n")
+
+        log = Log(tell)
+        os.write(log.write_end, b"one\n")
+        log.drain()
+        assert 1 <= len(told) < 10
+        before = len(told)
+        log.drain()
+        assert before < len(told) < 20
+        os.close(log.write_end)
+        # What is written from here on has no reader, and no writer either.
+        told.extend(["closed"] * 1000)
+        log.close()
+
+    asyncio.run(story())
+
+
 def test_a_line_without_an_end_does_not_grow_for_ever() -> None:
     """It is told in pieces, and the tail is 4 KB."""
 
