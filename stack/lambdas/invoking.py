@@ -131,8 +131,7 @@ class Invoker:
         if outcome.error.startswith("Sandbox."):
             seconds = function.timeout_seconds if sandbox.init_failure is None else self._service.init_seconds
             process.log.note(f"{call.request_id} Task timed out after {seconds:.2f} seconds\n")
-        process.measure()
-        used = math.ceil(process.peak_bytes / 1024 / 1024)
+        used = math.ceil(process.measure() / 1024 / 1024)
         cold = sandbox.init_milliseconds
         sandbox.init_milliseconds = None
         process.log.note(

@@ -8,18 +8,15 @@ import asyncio
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Final
 
 import structlog
 
 from stack.lambdas.faults import Outcome, out_of_memory, throttled, timed_out
 from stack.lambdas.instance import Instance, State
-from stack.lambdas.process import Process
+from stack.lambdas.process import MEASURE_SECONDS, Process
 from stack.lambdas.registry import Configuration, Function
 
 _log = structlog.get_logger()
-
-_SWEEP_SECONDS: Final = 0.05
 
 
 @dataclass(eq=False, slots=True)
@@ -86,8 +83,11 @@ class Pool:
             await oldest.gone.wait()
 
     def release(self, sandbox: Sandbox) -> None:
-        """Take an instance back that has answered."""
-        if sandbox.instance.state is State.IDLE:
+        """Take an instance back that has answered, unless it has grown too large by many small calls."""
+        if _outgrown(sandbox):
+            _log.warning("instance_outgrown", function=sandbox.function.name, pid=sandbox.process.pid)
+            self.end(sandbox)
+        elif sandbox.instance.state is State.IDLE:
             sandbox.idle_since = time.monotonic()
             self._changed()
 
@@ -107,14 +107,14 @@ class Pool:
     async def sweep(self) -> None:
         """Go on ending what is idle for too long or too large, until cancelled."""
         while True:
-            await asyncio.sleep(_SWEEP_SECONDS)
+            await asyncio.sleep(MEASURE_SECONDS)
             now = time.monotonic()
             for sandbox in list(self._sandboxes.values()):
                 if sandbox.idle_since is not None:
                     if now - sandbox.idle_since > self._service.idle_seconds:
                         _log.info("instance_reaped", function=sandbox.function.name, pid=sandbox.process.pid)
                         self.end(sandbox)
-                elif sandbox.process.measure() > sandbox.function.memory_mb * 1024 * 1024:
+                elif _outgrown(sandbox):
                     self.end(sandbox, out_of_memory(sandbox.instance.request_id))
 
     async def close(self) -> None:
@@ -180,3 +180,7 @@ class Pool:
         for future in waiting:
             if not future.done():
                 future.set_result(None)
+
+
+def _outgrown(sandbox: Sandbox) -> bool:
+    return sandbox.process.measure() > sandbox.function.memory_mb * 1024 * 1024

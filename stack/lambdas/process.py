@@ -4,9 +4,11 @@ Must never know what an invocation is. A process is the leader of a session of i
 """
 
 import asyncio
+import math
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +19,9 @@ import psutil
 from stack.lambdas.registry import LATEST, Configuration, Function
 
 _CHILD: Final = Path(__file__).with_name("child.py")
+
+MEASURE_SECONDS: Final = 0.05
+"""How often memory is looked at: a look costs as much as a tenth of a short call."""
 
 TAIL_BYTES: Final = 4096
 """How much of a log `LogType: Tail` returns."""
@@ -95,6 +100,7 @@ class Process:
         self._process = process
         self.log = log
         self.peak_bytes = 0
+        self._measured = -math.inf
         try:
             self._meter: psutil.Process | None = psutil.Process(process.pid)
         except psutil.Error:
@@ -133,12 +139,13 @@ class Process:
         return self._process.pid
 
     def measure(self) -> int:
-        """Return the resident memory in bytes, 0 for a process that has ended."""
-        with suppress(psutil.Error):
-            size: int = self._meter.memory_info().rss if self._meter else 0
-            self.peak_bytes = max(self.peak_bytes, size)
-            return size
-        return 0
+        """Return the largest resident memory seen, in bytes, after a look at it unless there was one just now."""
+        now = time.monotonic()
+        if now - self._measured >= MEASURE_SECONDS and self._meter is not None:
+            self._measured = now
+            with suppress(psutil.Error):
+                self.peak_bytes = max(self.peak_bytes, self._meter.memory_info().rss)
+        return self.peak_bytes
 
     def kill(self) -> None:
         """Kill the process and what it has started."""

@@ -117,6 +117,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         tmp_path_factory.mktemp("lambdas"),
         {
             "sample": sample(environment={"GREETING": "hello"}),
+            "growing": sample(),
             "hasty": sample(timeout_seconds=0.5),
             "single": sample(concurrency=1),
             "broken": {"handler": "broken.handler", "code": str(PACKAGE)},

@@ -152,6 +152,13 @@ def test_a_function_that_outgrows_its_memory_is_killed(service: Any) -> None:
     assert answer["value"]["errorMessage"].endswith("signal: killed")
 
 
+def test_a_function_that_grows_by_small_calls_is_replaced(service: Any) -> None:
+    """Also when no single call is looked at while it runs."""
+    answers = [service.invoke({"do": "keep", "megabytes": 10}, "growing") for _ in range(24)]
+    assert len({answer["value"] for answer in answers if "FunctionError" not in answer}) >= 2
+    assert service.logged("instance_outgrown") or any("FunctionError" in answer for answer in answers)
+
+
 def test_one_call_too_many_is_throttled(service: Any, tmp_path: Any) -> None:
     """Above the function's concurrency the SDK raises TooManyRequestsException; then it goes on."""
     gate = tmp_path / "gate"
@@ -287,5 +294,5 @@ def test_functions_are_described_without_their_environment(service: Any) -> None
     assert (configuration["FunctionArn"], configuration["MemorySize"], configuration["Timeout"]) == (ARN, 128, 30)
     assert "hello" not in json.dumps(configuration, default=str)
     listed = [each["FunctionName"] for each in service.client.list_functions()["Functions"]]
-    assert listed == ["sample", "hasty", "single", "broken", "missing"]
+    assert listed == ["sample", "growing", "hasty", "single", "broken", "missing"]
     assert refused(lambda: service.client.get_function(FunctionName="nobody"))[:2] == (404, "ResourceNotFoundException")

@@ -66,6 +66,11 @@ def _fill(event: Any, context: Any) -> Any:
     return _sleep(event, context)
 
 
+def _keep(event: Any, context: Any) -> Any:
+    _kept.append(bytearray(os.urandom(1024)) * (event["megabytes"] * 1024))
+    return os.getpid()
+
+
 def _size(event: Any, context: Any) -> Any:
     return "x" * event["bytes"]
 
