@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
 
 from flink_jobs.cluster.rest import FlinkError
 from flink_jobs.dialects import DialectError
@@ -26,6 +25,7 @@ from flink_jobs.lifecycle.states import MoveError
 from flink_jobs.settings import FlinkSettings
 from stack import pipeline
 from stack.errors import StackError
+from stack.flink_settings import flink_settings
 from stack.local import LocalStack, current_stack
 
 File = Annotated[
@@ -60,22 +60,15 @@ def _own(stack: LocalStack, *, write: bool) -> Path:
 
 
 def _settings(stack: LocalStack, path: Path, *, jars: bool) -> FlinkSettings:
-    local = dict(pipeline.job_keeper(stack.settings, stack.state).environment)
+    local = pipeline.job_environment(stack.settings, stack.state)
     # Planning starts a JVM, in a process that inherits this.
     os.environ.setdefault("JAVA_HOME", local.pop("JAVA_HOME"))
     if not jars:
         local.pop("FLINK_CONNECTOR_JARS")
         local.pop("FLINK_AVRO_JARS", None)
     given: dict[str, Any] = {name.lower(): value for name, value in local.items() if not os.environ.get(name)}
-    try:
-        return FlinkSettings(**given | {"filters_file": path})
-    except ValidationError as error:
-        faults = error.errors(include_input=False, include_url=False, include_context=False)
-        named = "; ".join(f"{'_'.join(map(str, fault['loc'])).upper()}: {fault['msg']}" for fault in faults)
-        raise StackError(
-            f"The settings of the Flink stage are wrong: {named}.",
-            "Correct the environment variables; `headwater up` fetches what the local stack lacks.",
-        ) from None
+    remedy = "Correct the environment variables; `headwater up` fetches what the local stack lacks."
+    return flink_settings(given | {"filters_file": path}, remedy)
 
 
 @contextmanager

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
 from rich.markup import escape
 from rich.table import Table
 
@@ -30,6 +29,7 @@ from flink_jobs.plan import PlanError
 from flink_jobs.settings import FlinkSettings
 from stack import java, pipeline
 from stack.errors import StackError
+from stack.flink_settings import flink_settings
 from stack.local import current_stack
 from stack.terminal import AsJson, page
 
@@ -171,12 +171,7 @@ def _settings(url: str | None) -> FlinkSettings:
             raise StackError("The stack is not running.", "Start it with `headwater up`, or name a cluster by --rest.")
         local = pipeline.job_environment(stack.settings, stack.state)
         given = {name.lower(): value for name, value in local.items() if name.lower() in FlinkSettings.model_fields}
-    try:
-        return FlinkSettings(**given)
-    except ValidationError as error:
-        faults = error.errors(include_input=False, include_url=False, include_context=False)
-        named = "; ".join(f"{'_'.join(map(str, each['loc'])).upper()}: {each['msg']}" for each in faults)
-        raise StackError(f"The Flink stage is not configured: {named}.", "Set the variables of that name.") from None
+    return flink_settings(given, "Set the variables of that name.")
 
 
 def _words(value: object) -> str:

@@ -1,6 +1,6 @@
 """Owns the watch over the job: whenever it is missing from the session cluster, it is submitted again.
 
-A session cluster without high availability forgets its jobs with its JobManager. The keeper looks once a second, and
+A session cluster without high availability forgets its jobs with its JobManager. The keeper looks twice a second, and
 hands the job over again from its newest complete checkpoint. It is safe to kill at any moment, and to run beside
 `submit`: see `submission`. A job that was cancelled or has finished was ended by somebody, and stays ended, unless it
 was a submitter that made room for another job and died before that was there.
@@ -13,7 +13,7 @@ import structlog
 
 from flink_jobs.cluster.ending import SubmissionError
 from flink_jobs.cluster.lock import BusyError
-from flink_jobs.cluster.registry import RegistryError, RegistryUnreachableError
+from flink_jobs.cluster.registry import RegistryUnreachableError
 from flink_jobs.cluster.rest import FlinkError, FlinkRest, FlinkUnreachableError, Job
 from flink_jobs.cluster.submission import Submitter, UncommittedError
 from flink_jobs.compiling import StoppedError
@@ -89,7 +89,7 @@ class Keeper:
         """Decide what to submit when no job is there: what was deployed last, at the first start the filter file."""
         try:
             self._wanted = self._prepare(stop)
-        except (FilterError, PlanError, RegistryError) as error:
+        except (FilterError, PlanError) as error:
             if self._submitter.plans.current is None:
                 raise
             remedy = "correct the file and run `python -m flink_jobs submit`; until then the last good plan runs"

@@ -83,28 +83,6 @@ class Submitter:
             self.plans.make_current(digest)
             return self._submit(plan, sight, start)
 
-    def replace(self, digest: str) -> Job:
-        """Bring this plan into the cluster, in the place of one made from other filters; return the job.
-
-        The old job ends with a savepoint, which the new one starts from: nothing is lost and nothing is written twice.
-        Where none can be had, it ends after its newest checkpoint, and what was read since is read again.
-
-        Raises:
-            PlanError: The plan is not there or cannot be used; the old job runs on.
-            FlinkError: The cluster refuses it or does not answer.
-            SubmissionError: The old job does not end.
-        """
-        with self.alone():
-            plan = self.plans.load(digest)
-            sight = self.look()
-            if sight.alive is not None and self._plan_of(sight.alive) == digest:
-                job = sight.alive
-            else:
-                savepoint = self._make_room(sight, digest)
-                job = self._submit(plan, self.look(), savepoint or self._start())
-            self.plans.make_current(digest)
-            return job
-
     def deploy(self, digest: str, timeout: float, start: str | None = None, way: Way | None = None) -> Job:
         """Bring this plan into the cluster and wait until all of it runs; else put back what ran before (FL-74).
 
@@ -128,7 +106,7 @@ class Submitter:
             sight = self.look()
             if sight.alive is not None and self._plan_of(sight.alive) == digest and start is None:
                 job = sight.alive
-                self.wait_until_running(job.id, timeout)
+                wait_until_running(self._rest, job.id, timeout)
             else:
                 before = self._plan_to_put_back(sight)
                 savepoint = self._make_room(sight, digest)
@@ -172,14 +150,6 @@ class Submitter:
                 time.sleep(0.05)
             else:
                 return
-
-    def wait_until_running(self, job_id: str, seconds: float) -> None:
-        """Wait until every task of the job runs (FL-58).
-
-        Raises:
-            SubmissionError: It failed, or does not run within that time; the message has Flink's root cause.
-        """
-        wait_until_running(self._rest, job_id, seconds)
 
     def alone(self, *, wait: bool = True) -> AbstractContextManager[None]:
         """Hold the lock of the plan folder.

@@ -18,6 +18,7 @@ from flink_jobs.lifecycle.records import Ran
 from flink_jobs.lifecycle.states import approve, begin, deployed, failed, settle, waiting
 from flink_jobs.plan import PlanError
 from flink_jobs.settings import FlinkSettings
+from flink_jobs.sql import filtered_topics
 
 MakeTopics = Callable[[Sequence[str]], Sequence[str]]
 """Create those of these topics that are missing; return their names. Raises TopicError when the broker refuses."""
@@ -155,7 +156,7 @@ def deploy(
     done: list[tuple[str, Job, tuple[str, ...]]] = []
 
     def act(opened: FilterSet) -> StatementIds:
-        topics = tuple(make_topics(output_topics(opened, settings.topic_suffix)))
+        topics = tuple(make_topics(filtered_topics(opened, settings.topic_suffix)))
         digest = submitter.planner.prepare_set(opened)
         job = submitter.deploy(digest, timeout)
         done.append((digest, job, topics))
@@ -207,11 +208,6 @@ def conduct(
     states = {each.id: each.status for each in before.filters}
     newly = (each.id for each in closed if each.status is Status.DEPLOYED and states[each.id] != each.status)
     return saved, tuple(newly)
-
-
-def output_topics(filters: FilterSet, suffix: str) -> list[str]:
-    """Return the topics that the job of these filters writes to."""
-    return list(dict.fromkeys(each.output_topic + suffix for each in filters.filters if each.runs_on_flink))
 
 
 def _mark(file: FilterFile, change: Change, what: str) -> None:

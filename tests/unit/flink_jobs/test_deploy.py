@@ -12,6 +12,7 @@ from flink_jobs.cluster.keeper import Keeper
 from flink_jobs.cluster.lock import BusyError
 from flink_jobs.cluster.rest import CompletedCheckpoint, FlinkError, FlinkUnreachableError, Job
 from flink_jobs.cluster.submission import Submitter
+from flink_jobs.cluster.waiting import wait_until_running
 from flink_jobs.plan import PlanError
 from flink_jobs.settings import FlinkSettings
 
@@ -43,12 +44,11 @@ def savepoint_of(settings: FlinkSettings, job_id: str) -> str:
     return f"file://{found}"
 
 
-@pytest.mark.parametrize("way", ["deploy", "replace"])
 def test_a_new_plan_starts_from_the_savepoint_of_the_old(
-    settings: FlinkSettings, cluster: Any, submitter: Submitter, compiled: Compiled, first: str, way: str
+    settings: FlinkSettings, cluster: Any, submitter: Submitter, compiled: Compiled, first: str
 ) -> None:
     """The old job has stopped before the new one starts where it stopped (FL-73)."""
-    job = submitter.deploy(compiled("second"), 5) if way == "deploy" else submitter.replace(compiled("second"))
+    job = submitter.deploy(compiled("second"), 5)
     assert cluster.known[first].state == "FINISHED"
     assert cluster.started_from() == [None, savepoint_of(settings, first)]
     assert job.id != first
@@ -58,7 +58,6 @@ def test_a_new_plan_starts_from_the_savepoint_of_the_old(
 def test_the_same_plan_again_changes_nothing(cluster: Any, submitter: Submitter, first: str) -> None:
     """The job that runs is the answer."""
     assert submitter.deploy("first", 5).id == first
-    assert submitter.replace("first").id == first
     assert len(cluster.accepted) == 1
 
 
@@ -356,11 +355,11 @@ def test_a_keeper_that_leaves_suspends_a_job_with_transactions(
     assert cluster.started_from() == [None, savepoint_of(settings, once)]
 
 
-def test_a_job_that_does_not_run_is_told_with_its_cause(submitter: Submitter, cluster: Any) -> None:
+def test_a_job_that_does_not_run_is_told_with_its_cause(cluster: Any) -> None:
     """The message has the job, its state and Flink's root cause (FL-58)."""
     cluster.end("a" * 32, "FAILED")
     with pytest.raises(SubmissionError, match=r"a{32} does not run, it is FAILED: it broke"):
-        submitter.wait_until_running("a" * 32, 5)
+        wait_until_running(cluster, "a" * 32, 5)
     cluster.known["b" * 32] = Job("b" * 32, "headwater-filters", "RESTARTING", 2, 0)
     with pytest.raises(SubmissionError, match="RESTARTING"):
-        submitter.wait_until_running("b" * 32, 0)
+        wait_until_running(cluster, "b" * 32, 0)

@@ -69,7 +69,7 @@ def test_there_is_one_job_however_many_submit(
     assert digest is not None
     other = Submitter(settings, cluster)  # type: ignore[arg-type]
     assert other.submit_if_missing(digest).id == cluster.accepted[0][0]
-    assert other.replace(digest).id == cluster.accepted[0][0]
+    assert other.deploy(digest, 5).id == cluster.accepted[0][0]
     assert len(cluster.accepted) == 1
 
 
@@ -190,7 +190,7 @@ def test_what_was_deployed_is_compiled_anew_where_settings_have_changed(
     """The same filters under another broker are another plan, made from the record and not from the file."""
     settings.filters_file.write_text(json.dumps({"version": 1, "filters": [_filter("deployed")]}))
     compiled(_digest(settings))
-    submitter.replace(submitter.planner.prepare())
+    submitter.deploy(submitter.planner.prepare(), 5)
     moved = settings.model_copy(update={"kafka_bootstrap_servers": "broker:2"})
     there = Submitter(moved, cluster)  # type: ignore[arg-type]
     expected = compiled(_digest(moved))
