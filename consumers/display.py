@@ -24,7 +24,7 @@ class Display:
 
     def __init__(self, zone: str, database: DatabaseSettings | None) -> None:
         self._zone = ZoneInfo(zone)
-        self._link = Link(Direct.of(database), database) if database else None
+        self._link = Link(Direct.of(database), database.limits) if database else None
 
     def __call__(self, record: Record, message: Message) -> None:
         """Log one record.

@@ -1,7 +1,7 @@
 """How to reach the database: what libpq needs for one new connection.
 
-Owns the translation of settings into connection parameters. Proxy, secret, IAM token and DSQL are further classes of
-this protocol; nobody above this module knows which one is used.
+Owns the translation of settings into connection parameters. `database.secret` and `database.iam_token` are further
+classes of this protocol; nobody above this module knows which one is used.
 """
 
 from collections.abc import Mapping
@@ -26,13 +26,36 @@ class Address(Protocol):
         """Return the texts that must not appear in any message."""
         ...
 
+    def renew(self) -> bool:
+        """Forget credentials that the server has refused; return whether others may be had."""
+        ...
+
+
+class AddressError(Exception):
+    """Credentials cannot be had; the text names what was asked and the remedy, and never a secret."""
+
+
+def session(base: Mapping[str, str | int], statement_timeout: float | None) -> Parameters:
+    """Return connection parameters with keepalives and the statement timeout, which the server enforces.
+
+    Args:
+        base: Where and who; its own options win.
+        statement_timeout: Seconds; None leaves it to the role's own setting, as behind RDS Proxy, which pins a session
+            that has options.
+    """
+    if statement_timeout is None:
+        return {**_KEEPALIVE, **base}
+    timeout = f"-c statement_timeout={round(statement_timeout * 1000)}"
+    # Options of the base come last: the server lets the last of two win.
+    return {**_KEEPALIVE, **base, "options": f"{timeout} {base.get('options', '')}".strip()}
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Direct:
     """Reach the database without anything in between, by user and password."""
 
     base: Mapping[str, str | int]
-    statement_timeout: float
+    statement_timeout: float | None = 30.0
 
     @classmethod
     def of(cls, settings: DatabaseSettings) -> "Direct":
@@ -54,15 +77,16 @@ class Direct:
 
     def parameters(self) -> Parameters:
         """Return host, user, password and the session's statement timeout, which the server enforces."""
-        timeout = f"-c statement_timeout={round(self.statement_timeout * 1000)}"
-        # Options of the URL come last: the server lets the last of two win.
-        options = f"{timeout} {self.base.get('options', '')}".strip()
-        return {**_KEEPALIVE, **self.base, "options": options}
+        return session(self.base, self.statement_timeout)
 
     def secrets(self) -> tuple[str, ...]:
         """Return the password."""
         password = self.base.get("password")
         return (str(password),) if password else ()
+
+    def renew(self) -> bool:
+        """Return False: what the settings say is all there is."""
+        return False
 
 
 # A peer that vanished without a word is noticed after about 30 s instead of the system's two hours, and data that

@@ -15,21 +15,48 @@ import structlog
 from psycopg.pq import TransactionStatus
 
 from database.address import Address
-from database.failures import public_text
+from database.failures import Failure, classify, public_text
 from database.retry import Deadline
-from database.settings import DatabaseSettings
+from database.settings import Limits
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 _log = structlog.get_logger()
 
 
+def connect(address: Address, limits: Limits, deadline: Deadline) -> Connection:
+    """Return a new connection in autocommit, with credentials read anew when the server refuses those at hand (LC-165).
+
+    Raises:
+        psycopg.OperationalError: No connection within the connect timeout or the deadline, or access is denied.
+        AddressError: The credentials cannot be had.
+    """
+    try:
+        return _attempt(address, limits, deadline)
+    except psycopg.OperationalError as error:
+        if classify(error) is not Failure.DENIED or not address.renew():
+            raise
+        _log.info("database_credentials_renewed")
+    return _attempt(address, limits, deadline)
+
+
+def _attempt(address: Address, limits: Limits, deadline: Deadline) -> Connection:
+    # libpq reads whole seconds, and takes less than two for two.
+    timeout = max(2, int(min(limits.connect_timeout, deadline.remaining())))
+    parameters = {"connect_timeout": timeout, **address.parameters()}
+    return psycopg.connect(
+        **parameters,  # type: ignore[arg-type]  # libpq's own names
+        autocommit=True,
+        prepare_threshold=0 if limits.prepare_statements else None,
+    )
+
+
 class Link:
     """Keep one connection for one thread at a time."""
 
-    def __init__(self, address: Address, settings: DatabaseSettings) -> None:
+    def __init__(self, address: Address, limits: Limits) -> None:
         self._address = address
-        self._settings = settings
+        self._limits = limits
         self._connection: Connection | None = None
         self._last_use = 0.0
 
@@ -60,14 +87,7 @@ class Link:
         return public_text(error, self._address.secrets())
 
     def _open(self, deadline: Deadline) -> Connection:
-        # libpq reads whole seconds, and takes less than two for two.
-        timeout = max(2, int(min(self._settings.db_connect_timeout, deadline.remaining())))
-        parameters = {"connect_timeout": timeout, **self._address.parameters()}
-        return psycopg.connect(
-            **parameters,  # type: ignore[arg-type]  # libpq's own names
-            autocommit=True,
-            prepare_threshold=0 if self._settings.db_prepare_statements else None,
-        )
+        return connect(self._address, self._limits, deadline)
 
     def _is_well(self, connection: Connection) -> bool:
         """Look at the connection without a round trip, unless something is odd or it lay unused for long."""
@@ -78,7 +98,7 @@ class Link:
         spoken = select.poll()
         spoken.register(connection.pgconn.socket, select.POLLIN | select.POLLERR | select.POLLHUP)
         idle = time.monotonic() - self._last_use
-        if not spoken.poll(0) and idle < self._settings.db_idle_check:
+        if not spoken.poll(0) and idle < self._limits.idle_check:
             return True
         try:
             connection.execute("SELECT 1", prepare=False)
@@ -90,9 +110,9 @@ class Link:
 class Links:
     """Hand each thread its own link, and close them all at the end."""
 
-    def __init__(self, address: Address, settings: DatabaseSettings) -> None:
+    def __init__(self, address: Address, limits: Limits) -> None:
         self._address = address
-        self._settings = settings
+        self._limits = limits
         self._local = threading.local()
         self._lock = threading.Lock()
         self._every: list[Link] = []
@@ -102,7 +122,7 @@ class Links:
         try:
             link: Link = self._local.link
         except AttributeError:
-            link = self._local.link = Link(self._address, self._settings)
+            link = self._local.link = Link(self._address, self._limits)
             with self._lock:
                 self._every.append(link)
         return link

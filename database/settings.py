@@ -4,7 +4,8 @@ Owns the names of the variables (LC-3, LC-4, LC-7) and that a missing one is a s
 an address does (`database.address`).
 """
 
-from typing import Annotated, Self
+from dataclasses import dataclass
+from typing import Annotated, Final, Self
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
@@ -12,6 +13,21 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Seconds = Annotated[float, Field(gt=0)]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How a connection may be used, whatever the database; times in seconds."""
+
+    connect_timeout: float = 15.0
+    idle_check: float = 30.0
+    """How long a connection may lie unused before a round trip proves it alive: a frozen Lambda wakes up with
+    connections that a NAT gateway forgot in silence."""
+    prepare_statements: bool = True
+    """Off behind RDS Proxy: a named prepared statement pins the session (IN-53)."""
+
+
+_DEFAULT: Final = Limits()
 
 
 class DatabaseSettings(BaseSettings):
@@ -31,15 +47,17 @@ class DatabaseSettings(BaseSettings):
     database_user: str | None = None
     database_password: SecretStr | None = None
 
-    db_connect_timeout: Seconds = 15.0
+    db_connect_timeout: Seconds = _DEFAULT.connect_timeout
     db_statement_timeout: Seconds = 30.0
-    # How long a connection may lie unused before a round trip proves it alive. A frozen Lambda wakes up with
-    # connections that a NAT gateway forgot in silence.
-    db_idle_check: Seconds = 30.0
-    # Off behind RDS Proxy: a named prepared statement pins the session (IN-53).
-    db_prepare_statements: bool = True
+    db_idle_check: Seconds = _DEFAULT.idle_check
+    db_prepare_statements: bool = _DEFAULT.prepare_statements
     db_pool_min_size: Annotated[int, Field(ge=0)] = 1
     db_pool_max_size: Annotated[int, Field(ge=1)] = 10
+
+    @property
+    def limits(self) -> Limits:
+        """Return how each connection may be used."""
+        return Limits(self.db_connect_timeout, self.db_idle_check, self.db_prepare_statements)
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

@@ -36,7 +36,7 @@ class Service:
         """
         # Values come from the environment, which mypy cannot see.
         settings, database = ProducerSettings(), DatabaseSettings()
-        links = Links(Direct.of(database), database)
+        links = Links(Direct.of(database), database.limits)
         validator = _validator(settings)
         api = Api(settings, EventStore(links), validator, waker)
         return cls(settings, database, api, links, validator)

@@ -18,7 +18,7 @@ def make_links(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[M
 
         def make(**settings: object) -> Links:
             given = DatabaseSettings.model_validate({"database_url": database_url, **settings})
-            links = Links(Direct.of(given), given)
+            links = Links(Direct.of(given), given.limits)
             made.callback(links.close)
             return links
 

@@ -122,7 +122,7 @@ def test_a_refused_connection_is_a_connection_failure() -> None:
         held.bind(("127.0.0.1", 0))
         settings = _settings(f"postgresql://u:x@127.0.0.1:{held.getsockname()[1]}/d")
         with pytest.raises(psycopg.OperationalError) as caught:
-            Link(Direct.of(settings), settings).connection(Deadline.after(SOON))
+            Link(Direct.of(settings), settings.limits).connection(Deadline.after(SOON))
     assert classify(caught.value) is Failure.CONNECTION
 
 
@@ -132,7 +132,7 @@ def test_a_silent_server_costs_the_connect_timeout_and_no_more() -> None:
         settings = _settings(f"postgresql://u:x@127.0.0.1:{silent.getsockname()[1]}/d", db_connect_timeout=2)
         began = time.monotonic()
         with pytest.raises(errors.ConnectionTimeout) as caught:
-            Link(Direct.of(settings), settings).connection(Deadline.after(SOON))
+            Link(Direct.of(settings), settings.limits).connection(Deadline.after(SOON))
     assert time.monotonic() - began < 5
     assert classify(caught.value) is Failure.CONNECTION
 
@@ -142,7 +142,7 @@ def test_a_server_that_says_no_is_not_a_connection_failure(wrong: str, database_
     """Unknown role or database: an operator must act, and a retry or a start would not help (LC-21)."""
     at = database_url.split("@", 1)[1]
     settings = _settings(wrong.format(at=at, host=at.split("/", maxsplit=1)[0]))
-    link = Link(Direct.of(settings), settings)
+    link = Link(Direct.of(settings), settings.limits)
     with pytest.raises(psycopg.OperationalError) as caught:
         link.connection(Deadline.after(SOON))
     assert classify(caught.value) is Failure.DENIED

@@ -1,0 +1,1 @@
+"""Start a stopped Aurora cluster when somebody needs it, and stop one that nobody uses."""

@@ -1,0 +1,1 @@
+"""A web API over Aurora Serverless: a WSGI application behind one Lambda."""

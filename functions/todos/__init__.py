@@ -1,0 +1,1 @@
+"""Users in PostgreSQL, their todos in DynamoDB, behind one Lambda."""
