@@ -20,9 +20,11 @@ from stack import bench_commands, cdc_commands, compose, engines, filter_command
 from stack import status as status_report
 from stack.demo import run_demo
 from stack.errors import StackError
+from stack.functions.demo import refuse_without_functions
+from stack.functions.demo import run_demo as run_functions_demo
 from stack.journey import DemoResult
 from stack.lags import Lag
-from stack.local import HELPERS, SERVICES, LocalStack, current_stack
+from stack.local import LocalStack, current_stack
 from stack.settings import CdcEngine, StackSettings
 from stack.terminal import AsJson, console, page
 from stack.up import bring_up
@@ -48,15 +50,23 @@ def up(
     *,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return once everything runs.")] = False,
     wipe: Annotated[bool, typer.Option("--wipe", help="Delete all events and settings of this stack first.")] = False,
+    beside: Annotated[
+        list[Literal["functions"]] | None,
+        typer.Option("--with", help="Also the Lambda functions, with local AWS services, beside the pipeline."),
+    ] = None,
     cdc: Engine = None,
 ) -> None:
     """Start PostgreSQL, Kafka, Flink, the CDC engine and the producer API."""
     settings = StackSettings()
+    if beside:
+        settings = settings.model_copy(update={"functions": True})
     stack = LocalStack(settings)
     if stack.supervisor.alive:
         if wipe:
             raise StackError("The stack is running.", "Run `headwater down` before `headwater up --wipe`.")
         engines.refuse_other(current_stack(), cdc)
+        if beside:
+            refuse_without_functions(current_stack())
         console.print("The stack is already running; `headwater status` tells more.")
         return
     stack = engines.chosen(stack, cdc, wiped=wipe)
@@ -97,7 +107,7 @@ def status(*, as_json: AsJson = False) -> None:
 
 @app.command()
 def logs(
-    service: Annotated[str, typer.Argument(help=f"One of {', '.join((*SERVICES, *HELPERS))}.")],
+    service: Annotated[str, typer.Argument(help="As `headwater status` names it.")],
     *,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on printing what is added.")] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", help="How many lines of the end.")] = 200,
@@ -105,7 +115,9 @@ def logs(
     """Print the log of one service."""
     stack = current_stack()
     if service not in stack.services():
-        raise StackError(f"There is no service {service!r}.", f"Take one of {', '.join((*SERVICES, *HELPERS))}.")
+        raise StackError(
+            f"There is no service {service!r}.", f"Take one of {', '.join((*stack.wanted, *stack.helpers))}."
+        )
     file = stack.log_file(service)
     if not file.exists():
         raise StackError(f"{service} has not written a log yet.", "Start the stack with `headwater up`.")
@@ -137,6 +149,9 @@ def _read(file: Path) -> str:
 
 @app.command()
 def demo(
+    what: Annotated[
+        Literal["pipeline", "functions"], typer.Argument(help="The pipeline, or the systems around Lambda.")
+    ] = "pipeline",
     *,
     as_json: AsJson = False,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the stack running afterwards.")] = False,
@@ -147,7 +162,9 @@ def demo(
         Target, typer.Option(help="The stack of packages, or the containers that already run.")
     ] = "local",
 ) -> None:
-    """Send real events through the whole pipeline and show how they travel."""
+    """Send real events through the whole pipeline and show how they travel; or walk through the functions."""
+    if what == "functions":
+        raise typer.Exit(_demo_functions(as_json=as_json, keep=keep, cdc=cdc))
     if target == "compose":
         if cdc is not None:
             raise StackError("In containers the profile chooses the engine.", f"docker compose --profile {cdc} up -d")
@@ -174,6 +191,31 @@ def demo(
             console.print("Stopping the stack …")
             stack.close()
     raise typer.Exit(0 if result.ok else 1)
+
+
+def _demo_functions(*, as_json: bool, keep: bool, cdc: CdcEngine | None) -> int:
+    stack = current_stack()
+    started = not stack.supervisor.alive
+    if started:
+        settings = StackSettings().model_copy(update={"functions": True})
+        stack = engines.chosen(LocalStack(settings), cdc)
+        stack.close()
+        bring_up(stack, console)
+    else:
+        refuse_without_functions(stack)
+    try:
+        walks = run_functions_demo(stack, page() if not as_json else console)
+    finally:
+        if started and not keep:
+            console.print("Stopping the stack …")
+            stack.close()
+    ok = all(walk.ok for walk in walks)
+    if as_json:
+        typer.echo(json.dumps({"systems": [walk.as_dict() for walk in walks], "ok": ok}))
+    else:
+        good = sum(walk.ok for walk in walks)
+        page().print(f"\n{'[green]✓' if ok else '[red]✗'} {good} of {len(walks)} systems did what they must[/]")
+    return 0 if ok else 1
 
 
 def _print_demo(result: DemoResult, *, as_json: bool) -> None:

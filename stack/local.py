@@ -13,6 +13,7 @@ import psutil
 
 from stack import connect, flink, java, kafka, maven, pipeline, postgres, registry, restarts
 from stack.errors import StackError
+from stack.functions import services as functions
 from stack.service import Service
 from stack.settings import CdcEngine, StackSettings
 from stack.state import State
@@ -53,6 +54,7 @@ class LocalStack:
             "flink-jobmanager": lambda: flink.prepare(settings, self.state),
             pipeline.JOB_KEEPER: lambda: pipeline.prepare_filters(settings, self.state),
             connect.SERVICE: lambda: connect.prepare(settings, self.state),
+            functions.LAMBDA: lambda: functions.prepare(settings, self.state),
         }
 
     def services(self) -> dict[str, Service]:
@@ -64,10 +66,14 @@ class LocalStack:
             pipeline.cdc(self.settings),
             connect.service(self.settings, self.state),
             registry.service(self.settings),
-            pipeline.producer(self.settings),
+            pipeline.producer(self.settings, self._producer_environment()),
             pipeline.job_keeper(self.settings, self.state),
+            *(functions.services(self.settings, self.state) if self.settings.functions else ()),
         )
         return {service.name: service for service in described}
+
+    def _producer_environment(self) -> dict[str, str]:
+        return functions.producer_environment(self.settings, self.state) if self.settings.functions else {}
 
     @property
     def engine(self) -> str:
@@ -78,7 +84,13 @@ class LocalStack:
     def wanted(self) -> tuple[str, ...]:
         """Return the services that this stack runs: one engine of the two, and a registry where it is needed."""
         chosen = [self.engine if name in ENGINES.values() else name for name in SERVICES]
-        return (*chosen, registry.SERVICE) if self.settings.runs_registry else tuple(chosen)
+        more = (registry.SERVICE,) if self.settings.runs_registry else ()
+        return (*chosen, *more, *(functions.SERVICES if self.settings.functions else ()))
+
+    @property
+    def helpers(self) -> tuple[str, ...]:
+        """Return the processes of this stack that no user talks to."""
+        return (*HELPERS, *(functions.HELPERS if self.settings.functions else ()))
 
     def missing_archives(self) -> tuple[maven.Jar, ...]:
         """Return the Java archives that the cache does not hold yet."""
@@ -212,8 +224,11 @@ class LocalStack:
                     return
                 time.sleep(0.05)
 
+        # Before the database: one of them starts it again as long as its cluster is available.
+        stop(*functions.HELPERS)
         # Downstream last: what the producer accepted is carried on, then the keeper's last checkpoint holds all of it.
         stop("producer")
+        stop(*functions.SERVICES)
         stop(*ENGINES.values())
         stop(pipeline.JOB_KEEPER)
         stop("flink-jobmanager", "flink-taskmanager")

@@ -22,8 +22,8 @@ JOB_KEEPER = "flink-job"
 """The helper that submits the job and brings it back; not one of the services a user talks to."""
 
 
-def producer(settings: StackSettings) -> Service:
-    """Describe the producer API."""
+def producer(settings: StackSettings, more: dict[str, str]) -> Service:
+    """Describe the producer API, told `more` by whoever runs functions beside it."""
     return Service(
         name="producer",
         command=(sys.executable, "-m", "producer"),
@@ -31,6 +31,7 @@ def producer(settings: StackSettings) -> Service:
             "DATABASE_URL": settings.database_url,
             "PRODUCER_HOST": HOST,
             "PRODUCER_PORT": str(settings.producer_port),
+            **more,
         },
         ready=lambda: _answers(f"{settings.producer_url}/api/v1/events/health"),
         endpoint=settings.producer_url,

@@ -28,6 +28,8 @@ HOST = "127.0.0.1"
 
 DATABASE = "car_entities"
 
+_OF_FUNCTIONS = {f"HEADWATER_{name}_PORT" for name in ("LAMBDA", "AWS", "DYNAMODB", "IAM", "TODOS", "SERVERLESS_API")}
+
 
 class StackSettings(BaseSettings):
     """Hold the settings of one local stack."""
@@ -45,6 +47,14 @@ class StackSettings(BaseSettings):
     cdc_port: Port = 8083
     connect_port: Port = 8085
     schema_registry_port: Port = 28081
+    lambda_port: Port = 9001
+    aws_port: Port = 9002
+    dynamodb_port: Port = 9003
+    iam_port: Port = 5434
+    todos_port: Port = 9010
+    serverless_api_port: Port = 9011
+    functions: bool = False
+    """Whether Lambda functions, and what they need, run beside the pipeline."""
     cdc: CdcEngine = "native"
     filters_file: Annotated[Path | None, Field(validation_alias="filters_file")] = None
     """The filters of this stack; by default a copy of the shipped ones, in the state folder."""
@@ -72,6 +82,14 @@ class StackSettings(BaseSettings):
             message = "HEADWATER_REGISTRY_URL is a URL with http:// or https:// and without a password"
             raise ValueError(message)
         return url.rstrip("/")
+
+    @property
+    def unused_ports(self) -> set[str]:
+        """Return the variables of ports that nothing of this stack listens on."""
+        idle = {"HEADWATER_CONNECT_PORT" if self.cdc == "native" else "HEADWATER_CDC_PORT"}
+        if not self.runs_registry:
+            idle.add("HEADWATER_SCHEMA_REGISTRY_PORT")
+        return idle if self.functions else idle | _OF_FUNCTIONS
 
     @property
     def runs_registry(self) -> bool:
@@ -112,6 +130,31 @@ class StackSettings(BaseSettings):
     def cdc_url(self) -> str:
         """Return the base URL of the engine's `/metrics`, `/livez` and `/readyz`."""
         return f"http://{HOST}:{self.cdc_port}"
+
+    @property
+    def lambda_url(self) -> str:
+        """Return the endpoint of the local Lambda service, as the AWS SDK takes it."""
+        return f"http://{HOST}:{self.lambda_port}"
+
+    @property
+    def aws_url(self) -> str:
+        """Return the endpoint of the emulated AWS services other than Lambda and DynamoDB."""
+        return f"http://{HOST}:{self.aws_port}"
+
+    @property
+    def dynamodb_url(self) -> str:
+        """Return the endpoint of the local DynamoDB."""
+        return f"http://{HOST}:{self.dynamodb_port}"
+
+    @property
+    def todos_url(self) -> str:
+        """Return the base URL of the todo API."""
+        return f"http://{HOST}:{self.todos_port}"
+
+    @property
+    def serverless_api_url(self) -> str:
+        """Return the base URL of the API over Aurora Serverless."""
+        return f"http://{HOST}:{self.serverless_api_port}"
 
     @property
     def connect_url(self) -> str:

@@ -8,7 +8,7 @@ from confluent_kafka import KafkaException
 from stack import engines, restarts
 from stack.job_report import JobReport, reports
 from stack.lags import Lag, lags
-from stack.local import HELPERS, LocalStack
+from stack.local import LocalStack
 from stack.supervision import Process, leftovers
 
 
@@ -57,7 +57,7 @@ def inspect(stack: LocalStack) -> StackStatus:
         )
 
     services = tuple(status(name) for name in stack.wanted)
-    helpers = tuple(status(name) for name in HELPERS)
+    helpers = tuple(status(name) for name in stack.helpers)
     jobs = reports(stack.settings, stack.state) if processes else ()
     healthy = all(one.state == "running" for one in (*services, *helpers)) and any(
         job.state == "RUNNING" for job in jobs

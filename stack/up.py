@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from stack import connect, engines, kafka, maven, pipeline, postgres, registry
+from stack import connect, dynamodb, engines, kafka, maven, pipeline, postgres, registry
 from stack.errors import StackError
-from stack.local import HELPERS, LocalStack
+from stack.functions import services as functions
+from stack.local import LocalStack
 from stack.settings import HOST, StackSettings
 
 
@@ -51,9 +52,7 @@ def check_ports(settings: StackSettings) -> None:
     Raises:
         StackError: A port is taken; it names the port and its setting.
     """
-    idle = {"HEADWATER_CONNECT_PORT" if settings.cdc == "native" else "HEADWATER_CDC_PORT"}
-    if not settings.runs_registry:
-        idle.add("HEADWATER_SCHEMA_REGISTRY_PORT")
+    idle = settings.unused_ports
     for variable, port in settings.ports.items():
         if variable in idle:
             continue
@@ -111,11 +110,12 @@ def _steps(stack: LocalStack) -> tuple[Step, ...]:
         Step("producer", ("tables",), start("producer")),
         *((Step(registry.SERVICE, ("kafka",), start(registry.SERVICE)),) if settings.runs_registry else ()),
         *_engine(stack),
+        *(_functions(stack) if settings.functions else ()),
         # The job's program needs seconds to start Java and plan, so it starts at once and waits for the cluster itself.
         Step(pipeline.JOB_KEEPER, (), start(pipeline.JOB_KEEPER)),
     )
     described = stack.services()
-    archives = [described[name].class_data for name in (*stack.wanted, *HELPERS)]
+    archives = [described[name].class_data for name in (*stack.wanted, *stack.helpers)]
     if all(archive is None or archive.exists() for archive in archives):
         return steps
     everything = tuple(step.name for step in steps)
@@ -130,6 +130,27 @@ def _engine(stack: LocalStack) -> tuple[Step, ...]:
     return (
         Step(name, ("kafka",), lambda: stack.start(name)),
         Step("connector", (name, "tables", "topics"), lambda: engines.deploy(stack)),
+    )
+
+
+def _functions(stack: LocalStack) -> tuple[Step, ...]:
+    """Return the steps that bring the functions up; databases and tables before what asks for them."""
+
+    def start(name: str) -> Callable[[], None]:
+        return lambda: stack.start(name)
+
+    return (
+        Step(functions.AWS, (), start(functions.AWS)),
+        Step(dynamodb.SERVICE, (), start(dynamodb.SERVICE)),
+        Step(functions.GATEWAY, ("postgres",), start(functions.GATEWAY)),
+        Step(functions.LAMBDA, (functions.GATEWAY,), start(functions.LAMBDA)),
+        Step(
+            "function-stores",
+            ("tables", dynamodb.SERVICE),
+            lambda: functions.create_stores(stack.settings, stack.state),
+        ),
+        Step(functions.BRIDGE, ("function-stores",), start(functions.BRIDGE)),
+        Step(functions.FOLLOWER, ("postgres", functions.AWS), start(functions.FOLLOWER)),
     )
 
 
