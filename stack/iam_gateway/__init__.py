@@ -1,0 +1,1 @@
+"""A TCP gateway before the local PostgreSQL that takes IAM tokens for passwords, as RDS does."""
