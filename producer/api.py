@@ -85,7 +85,9 @@ class Api:
                 return answers.not_found()
             if len(request.body) > self._settings.max_body_bytes:
                 return answers.too_large(self._settings.max_body_bytes)
-            return route(request, Deadline.after(request.seconds))
+            # An event that finds no database must still have time to ask for it.
+            kept = self._settings.wake_seconds if request.method == "POST" else 0.0
+            return route(request, Deadline.after(request.seconds - kept))
         except RefusedError as refusal:
             return answers.refused(refusal)
         except Exception as error:  # noqa: BLE001 - EV-8; not swallowed, but logged

@@ -31,6 +31,9 @@ class Service:
     def from_environment(cls, waker: Waker | None = None) -> Self:
         """Return the service that the environment describes; connects at the first request.
 
+        Args:
+            waker: Asked instead of the auto-start function that the environment may name.
+
         Raises:
             pydantic.ValidationError: A variable is missing or unusable; the message names it (LC-5).
         """
@@ -38,7 +41,7 @@ class Service:
         settings, database = ProducerSettings(), DatabaseSettings()
         links = Links(Direct.of(database), database.limits)
         validator = _validator(settings)
-        api = Api(settings, EventStore(links), validator, waker)
+        api = Api(settings, EventStore(links), validator, waker or _waker(settings))
         return cls(settings, database, api, links, validator)
 
     def close(self) -> None:
@@ -56,3 +59,12 @@ def _validator(settings: ProducerSettings) -> Validator | None:
 
     _log.info("schema_validation_on", url=str(settings.metadata_service_url))
     return SchemaValidator(str(settings.metadata_service_url), settings.metadata_service_timeout)
+
+
+def _waker(settings: ProducerSettings) -> Waker | None:
+    if settings.aurora_auto_start_function_name is None:
+        return None
+    # Loaded only where it is used, like the validator: the AWS SDK is the largest part of a cold start.
+    from producer.waker import AutoStartWaker  # noqa: PLC0415
+
+    return AutoStartWaker(settings.aurora_auto_start_function_name, settings.auto_start_timeout, settings.aws_region)

@@ -31,6 +31,10 @@ class ProducerSettings(BaseSettings):
     request_seconds: Annotated[float, Field(gt=0)] = 25.0
     metadata_service_url: HttpUrl | None = None
     metadata_service_timeout: Annotated[float, Field(gt=0)] = 5.0
+    # Asked to start a database that cannot be reached; it may take this long of a request's time.
+    aurora_auto_start_function_name: str | None = None
+    auto_start_timeout: Annotated[float, Field(gt=0)] = 5.0
+    aws_region: str | None = None
     # Such as `ServiceRecord.dealerId,Car.vin`; see FL-21.
     header_entity_fields: Annotated[tuple[str, ...], NoDecode] = ()
 
@@ -54,6 +58,18 @@ class ProducerSettings(BaseSettings):
                 )
                 raise ValueError(message)
         return self
+
+    @model_validator(mode="after")
+    def _a_request_outlasts_auto_start(self) -> Self:
+        if self.wake_seconds >= self.request_seconds:
+            message = "AUTO_START_TIMEOUT is not below REQUEST_SECONDS: no time would be left to try the database"
+            raise ValueError(message)
+        return self
+
+    @property
+    def wake_seconds(self) -> float:
+        """Return how much of a request's time is kept for auto-start."""
+        return self.auto_start_timeout if self.aurora_auto_start_function_name else 0.0
 
     @property
     def copied_fields(self) -> tuple[tuple[str, str], ...]:
