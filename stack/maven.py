@@ -25,15 +25,19 @@ Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 
 @dataclass(frozen=True, slots=True)
 class Jar:
-    """Name one archive: Maven coordinates `group:artifact:version` and the sha256 of its bytes."""
+    """Name one archive: Maven coordinates `group:artifact:version` and the sha256 of its bytes.
+
+    `packaging` is what its file name ends with; other than `jar` it is a library in machine code.
+    """
 
     coordinates: str
     sha256: str
+    packaging: str = "jar"
 
     def path(self, cache: Path) -> Path:
         """Return where the archive stands below a cache folder, in Maven's own layout."""
         group, artifact, version = self.coordinates.split(":")
-        return cache.joinpath("maven", *group.split("."), artifact, version, f"{artifact}-{version}.jar")
+        return cache.joinpath("maven", *group.split("."), artifact, version, f"{artifact}-{version}.{self.packaging}")
 
 
 def bundle(name: str) -> tuple[Jar, ...]:
@@ -43,8 +47,13 @@ def bundle(name: str) -> tuple[Jar, ...]:
 
 
 def class_path(name: str, cache: Path) -> tuple[Path, ...]:
-    """Return the files of one bundle; `fetch` has brought them."""
-    return tuple(jar.path(cache) for jar in bundle(name))
+    """Return the Java files of one bundle; `fetch` has brought them."""
+    return tuple(jar.path(cache) for jar in bundle(name) if jar.packaging == "jar")
+
+
+def library_path(name: str, cache: Path) -> tuple[Path, ...]:
+    """Return the folders of the libraries in machine code that one bundle has, for every platform of the stack."""
+    return tuple(jar.path(cache).parent for jar in bundle(name) if jar.packaging != "jar")
 
 
 def missing(names: tuple[str, ...], cache: Path) -> tuple[Jar, ...]:
@@ -69,7 +78,8 @@ def _fetch_one(jar: Jar, cache: Path, progress: Progress) -> None:
     # for a whole file.
     partial = cache / "partial" / jar.coordinates.replace(":", "_")
     context = MavenContext(resolver=PythonResolver(progress_callback=progress), repo_cache=partial)
-    artifact = context.create_dependency(jar.coordinates).artifact
+    group, name, version = jar.coordinates.split(":")
+    artifact = context.project(group, name).at_version(version).artifact(packaging=jar.packaging)
     try:
         shutil.rmtree(partial, ignore_errors=True)
         downloaded = artifact.resolve()
@@ -90,8 +100,12 @@ def _fetch_one(jar: Jar, cache: Path, progress: Progress) -> None:
     shutil.rmtree(partial)
 
 
-def _resolve(roots: list[str], cache: Path, *, alone: bool) -> Iterator[Jar]:
+def _resolve(roots: list[str], natives: list[str], cache: Path, *, alone: bool) -> Iterator[Jar]:
     context = MavenContext(resolver=PythonResolver(), repo_cache=cache)
+    for native in natives:
+        group, artifact, version, packaging = native.split(":")
+        path = context.project(group, artifact).at_version(version).artifact(packaging=packaging).resolve()
+        yield Jar(f"{group}:{artifact}:{version}", hashlib.sha256(path.read_bytes()).hexdigest(), packaging)
     seen: set[str] = set()
     for root in roots:
         # One by one: jgo lets the parent of any root manage the versions of all of them.
@@ -101,18 +115,27 @@ def _resolve(roots: list[str], cache: Path, *, alone: bool) -> Iterator[Jar]:
             if name not in seen:
                 seen.add(name)
                 path = dependency.artifact.resolve()
+                if path.suffix != ".jar":
+                    # A library of some platform, maybe not of ours: those that are needed are named.
+                    continue
                 yield Jar(f"{name}:{dependency.version}", hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 def relock(listing: Path, cache: Path) -> None:
     """Resolve the roots of every bundle anew and rewrite the listing, each root before what it needs.
 
-    A bundle that stands `alone` has its roots only: what those need is on the class path already.
+    A bundle that stands `alone` has its roots only: what those need is on the class path already. `natives` are its
+    libraries in machine code, `group:artifact:version:packaging`.
     """
     data = json.loads(listing.read_text())
     for content in data.values():
-        content["jars"] = [asdict(jar) for jar in _resolve(content["roots"], cache, alone=content.get("alone", False))]
+        natives, alone = content.get("natives", []), content.get("alone", False)
+        content["jars"] = [_entry(jar) for jar in _resolve(content["roots"], natives, cache, alone=alone)]
     listing.write_text(json.dumps(data, indent=1) + "\n")
+
+
+def _entry(jar: Jar) -> dict[str, str]:
+    return {name: value for name, value in asdict(jar).items() if (name, value) != ("packaging", "jar")}
 
 
 @contextmanager
