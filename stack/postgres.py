@@ -12,6 +12,7 @@ from pathlib import Path
 import psycopg
 from pydantic import SecretStr
 
+from callbacks import extension
 from database import DatabaseSettings, tables
 from stack.errors import StackError
 from stack.service import Service
@@ -40,7 +41,7 @@ _SERVER_SETTINGS = {
     # An engine that stays away loses its slot, not the disk.
     "max_slot_wal_keep_size": "10GB",
     "shared_buffers": "64MB",
-    "max_connections": "100",
+    "max_connections": "300",
     "log_line_prefix": "%m [%p] ",
 }
 
@@ -54,11 +55,12 @@ def account() -> str | None:
 
 
 def initialise(state: State) -> None:
-    """Create the data folder once; an interrupted attempt leaves nothing that looks finished.
+    """Create the data folder once; an interrupted attempt leaves nothing that looks finished. Copy the extensions.
 
     Raises:
         StackError: `initdb` failed.
     """
+    _copy_extensions(_share(state))
     if (state.postgres / "PG_VERSION").exists():
         return
     user = account()
@@ -84,6 +86,22 @@ def initialise(state: State) -> None:
     partial.replace(state.postgres)
 
 
+def _share(state: State) -> Path:
+    return state.root / "postgres-share"
+
+
+def _copy_extensions(share: Path) -> None:
+    # Copies, because the server's account may not be able to walk to the package. The server looks into the folder
+    # `extension` of each place on its path.
+    folder = share / "extension"
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in extension.files():
+        shutil.copyfile(file, folder / file.name)
+    if account() is not None:
+        ensure_prefix_permissions(share)
+        ensure_folder_permissions(share, 0o044)
+
+
 def _make_reachable(folder: Path) -> None:
     # Run by root, the server's account must be able to walk to its data and its programs.
     ensure_prefix_permissions(folder)
@@ -95,7 +113,7 @@ def _make_reachable(folder: Path) -> None:
 def service(settings: StackSettings, state: State) -> Service:
     """Describe the server process."""
     command = [str(BINARIES / "postgres"), "-D", str(state.postgres), "-p", str(settings.postgres_port)]
-    for name, value in _SERVER_SETTINGS.items():
+    for name, value in {**_SERVER_SETTINGS, "extension_control_path": f"$system:{_share(state)}"}.items():
         command += ["-c", f"{name}={value}"]
 
     def ready() -> bool:
