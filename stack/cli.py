@@ -51,7 +51,7 @@ def up(
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return once everything runs.")] = False,
     wipe: Annotated[bool, typer.Option("--wipe", help="Delete all events and settings of this stack first.")] = False,
     beside: Annotated[
-        list[Literal["functions"]] | None,
+        Literal["functions"] | None,
         typer.Option("--with", help="Also the Lambda functions, with local AWS services, beside the pipeline."),
     ] = None,
     cdc: Engine = None,

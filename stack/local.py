@@ -11,7 +11,7 @@ from threading import Event
 
 import psutil
 
-from stack import connect, flink, java, kafka, maven, pipeline, postgres, registry, restarts
+from stack import connect, dynamodb, flink, java, kafka, maven, pipeline, postgres, registry, restarts
 from stack.errors import StackError
 from stack.functions import services as functions
 from stack.service import Service
@@ -96,6 +96,7 @@ class LocalStack:
         """Return the Java archives that the cache does not hold yet."""
         bundles = (*_BUNDLES, connect.BUNDLE) if self.settings.cdc == "debezium" else _BUNDLES
         bundles = (*bundles, "flink-avro") if self.settings.value_format == "avro" else bundles
+        bundles = (*bundles, dynamodb.BUNDLE) if self.settings.functions else bundles
         return maven.missing(bundles, self.settings.cache_dir)
 
     def open(self) -> None:

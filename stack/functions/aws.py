@@ -20,6 +20,11 @@ CLUSTER: Final = "headwater"
 """The Aurora cluster that stands for the local PostgreSQL."""
 
 SECRET: Final = "headwater/database"  # noqa: S105 - its name
+API_SECRET: Final = "headwater/serverless-api"  # noqa: S105 - its name
+"""The same with a database's name, as RDS stores it for one database."""
+
+API_DATABASE: Final = "serverless_api"
+
 API: Final = "headwater-api"
 """The HTTP API whose requests keep the cluster running."""
 IDLE_API: Final = "idle-api"
@@ -82,7 +87,9 @@ def _seed(settings: _Settings, endpoint: str) -> None:
         "username": settings.database_user,
         "password": password,
     }
-    client("secretsmanager").create_secret(Name=SECRET, SecretString=json.dumps(stored))
+    secrets = client("secretsmanager")
+    secrets.create_secret(Name=SECRET, SecretString=json.dumps(stored))
+    secrets.create_secret(Name=API_SECRET, SecretString=json.dumps({**stored, "dbname": API_DATABASE}))
 
 
 if __name__ == "__main__":

@@ -16,8 +16,7 @@ IAM_DATABASE: Final = "iam"
 IAM_USER: Final = "query_function"
 TODOS_DATABASE: Final = "todos"
 DEMO_DATABASE: Final = "demodb"
-API_DATABASE: Final = "serverless_api"
-DATABASES: Final = (IAM_DATABASE, TODOS_DATABASE, DEMO_DATABASE, API_DATABASE)
+DATABASES: Final = (IAM_DATABASE, TODOS_DATABASE, DEMO_DATABASE, aws.API_DATABASE)
 """Databases that the functions have beside the pipeline's own, on the same server."""
 
 CALLEE: Final = "PostgresFunction"
@@ -74,7 +73,7 @@ def _functions(settings: StackSettings, authority: Path) -> dict[str, dict[str, 
         "DYNAMODB_TABLE_NAME": TODOS_TABLE,
         **database,
     }
-    api = {"USE_SECRETS_MANAGER": "true", "DB_SECRET_NAME": aws.SECRET, "DB_NAME": API_DATABASE, **database}
+    api = {"USE_SECRETS_MANAGER": "true", "DB_SECRET_NAME": aws.API_SECRET, **database}
 
     def function(handler: str, memory_mb: int, timeout: int, environment: dict[str, str]) -> dict[str, Any]:
         return {"handler": handler, "memory_mb": memory_mb, "timeout_seconds": timeout, "environment": environment}

@@ -1,6 +1,7 @@
 """Owns the demonstration of the functions: a walk through each system of a running stack."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from rich.console import Console
@@ -25,7 +26,7 @@ _SYSTEMS: Final[dict[str, Callable[[Reach, Walk], None]]] = {
 def run_demo(stack: LocalStack, console: Console) -> list[Walk]:
     """Walk through every system; each is tried, whatever became of the others."""
     reach = Reach(stack.settings, Credentials.of(stack.state.root))
-    return [go(name, console, lambda steps, walk=walk: walk(reach, steps)) for name, walk in _SYSTEMS.items()]
+    return [go(name, console, partial(walk, reach)) for name, walk in _SYSTEMS.items()]
 
 
 def refuse_without_functions(stack: LocalStack) -> None:

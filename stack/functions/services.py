@@ -47,11 +47,11 @@ def services(settings: StackSettings, state: State) -> tuple[Service, ...]:
     known = Credentials.of(state.root)
     return (
         _aws(settings, known),
-        dynamodb.service(settings, state),
+        dynamodb.service(settings.cache_dir, state.root / "dynamodb", settings.dynamodb_port),
         _gateway(settings, state, known),
         _lambda(settings, state, known),
         _bridge(settings, known),
-        _follower(settings, state, known),
+        _follower(settings, known),
     )
 
 
@@ -199,14 +199,15 @@ def _bridge(settings: StackSettings, known: Credentials) -> Service:
     )
 
 
-def _follower(settings: StackSettings, state: State, known: Credentials) -> Service:
+def _follower(settings: StackSettings, known: Credentials) -> Service:
     return Service(
         name=FOLLOWER,
         command=(sys.executable, "-m", "stack.cluster"),
         environment={
             "AURORA_CLUSTER_ID": aws.CLUSTER,
-            "HEADWATER_STATE_DIR": str(state.root),
             **sdk(settings, known),
+            "AWS_ENDPOINT_URL_RDS": settings.aws_url,
+            "AWS_ENDPOINT_URL_CLOUDWATCH": settings.aws_url,
         },
         ready=lambda: True,
     )
