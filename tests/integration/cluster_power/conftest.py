@@ -20,6 +20,9 @@ from stack.ports import free_ports, own_settings
 from stack.postgres import create_tables
 from stack.supervision import MARK
 from tests.integration.lambdas.conftest import Service as Lambdas
+from tests.unit.cluster_power.conftest import aws
+
+__all__ = ["aws"]
 
 REGION = "us-east-1"
 CLUSTER = "cars"

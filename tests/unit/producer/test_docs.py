@@ -15,3 +15,9 @@ VARIABLES = [name.upper() for settings in (DatabaseSettings, ProducerSettings) f
 def test_every_variable_is_documented(variable: str) -> None:
     """A setting that nobody can find is no setting."""
     assert f"`{variable}`" in DOCUMENT
+
+
+def test_clients_are_told_to_back_off() -> None:
+    """The row of 503 says to wait longer each time (LC-25)."""
+    [row] = [line for line in DOCUMENT.splitlines() if line.startswith("| 503 ")]
+    assert "waiting longer each time" in row
