@@ -1,5 +1,6 @@
 """Both stores for real, with a switch before each, and the application in this process."""
 
+import io
 import json
 import subprocess
 from collections.abc import Iterator
@@ -67,6 +68,8 @@ class World:
     dynamodb: Switch
     table: Any
     database_url: str
+    log: io.StringIO
+    direct: psycopg.Connection[tuple[Any, ...]]
 
     def call(
         self, method: str, path: str, body: Any = None, key: str | None = None, seconds: float = 20
@@ -98,9 +101,8 @@ class World:
 
     def sql(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Run a statement in PostgreSQL itself."""
-        with psycopg.connect(self.database_url, autocommit=True) as connection:
-            cursor = connection.execute(statement.encode(), parameters)
-            return cursor.fetchall() if cursor.description else []
+        cursor = self.direct.execute(statement.encode(), parameters)
+        return cursor.fetchall() if cursor.description else []
 
     def stored(self) -> dict[str, str]:
         """Return every todo of the table itself with its user."""
@@ -116,9 +118,7 @@ def build(settings: TodoSettings) -> Application:
 
 
 @pytest.fixture
-def world(
-    database_url: str, dynamodb_local: DynamoDb, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[World]:
+def world(database_url: str, dynamodb_local: DynamoDb, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """A new database and table behind switches, and the application on them."""
     where = conninfo_to_dict(database_url)
     postgres, dynamo = Switch(int(str(where["port"]))), Switch(dynamodb_local.port)
@@ -145,8 +145,13 @@ def world(
     setup.create_items(settings, items.client(settings))
     application = build(settings)
     direct = boto3.resource("dynamodb", endpoint_url=f"http://127.0.0.1:{dynamodb_local.port}", region_name="us-east-1")
-    made = World(settings, application, postgres, dynamo, direct.Table(table), database_url)
+    log = io.StringIO()
+    admin = psycopg.connect(database_url, autocommit=True)
+    # The logger of a service is one for the process, and keeps the output that it met first.
+    application.logger.registered_handler.setStream(log)
+    made = World(settings, application, postgres, dynamo, direct.Table(table), database_url, log, admin)
     yield made
+    admin.close()
     application.system.pool.close()
     made.table.delete()
     direct.meta.client.close()
