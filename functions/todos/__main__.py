@@ -17,8 +17,7 @@ from uuid import uuid4
 from pydantic import ValidationError
 
 from functions.todos.handler import Application
-from functions.todos.model import findings
-from functions.todos.settings import TodoSettings
+from functions.todos.settings import TodoSettings, complaint
 
 _LARGEST_BODY = 6 * 1024 * 1024
 
@@ -98,7 +97,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = TodoSettings()
     except ValidationError as error:
-        sys.stderr.write("\n".join(findings(error)) + "\n")
+        sys.stderr.write(complaint(error))
         return 2
     with server(Application(settings), options.host, options.port, settings.request_seconds) as listening:
         sys.stderr.write(f"the todo API is at http://{options.host}:{listening.server_address[1]}\n")

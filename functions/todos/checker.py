@@ -23,8 +23,8 @@ from database import Deadline
 from functions.todos import logs
 from functions.todos.faults import StoreUnavailableError
 from functions.todos.items import Items, Todo
-from functions.todos.model import findings, identity, instant
-from functions.todos.settings import TodoSettings
+from functions.todos.model import identity, instant
+from functions.todos.settings import TodoSettings, complaint
 from functions.todos.system import System
 from functions.todos.users import Users
 
@@ -102,7 +102,8 @@ def _without_user(todos: list[Todo], users: Users) -> list[Todo]:
 
 
 @cache
-def _prepared() -> tuple[TodoSettings, System, Logger]:
+def prepared() -> tuple[TodoSettings, System, Logger]:
+    """Return what runs of this process share."""
     settings = TodoSettings()
     logger = Logger(service="todos-checker", level=settings.log_level.upper(), utc=True)
     logs.through(logger)
@@ -115,7 +116,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     Raises:
         StoreUnavailableError: A store does not answer, so that the invocation counts as failed.
     """
-    settings, system, logger = _prepared()
+    settings, system, logger = prepared()
     if context is not None:
         logger.structure_logs(append=True, request_id=context.aws_request_id, function=context.function_name)
     repair = event.get("repair", True) is True
@@ -133,7 +134,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = TodoSettings()
     except ValidationError as error:
-        sys.stderr.write("\n".join(findings(error)) + "\n")
+        sys.stderr.write(complaint(error))
         return 3
     system = System.of(settings)
     try:

@@ -32,16 +32,16 @@ class Application:
     def __init__(self, settings: TodoSettings, system: System | None = None) -> None:
         self._settings = settings
         self._deadline = Deadline.after(0)
-        self._logger = Logger(service=SERVICE, level=settings.log_level.upper(), utc=True)
+        self.logger = Logger(service=SERVICE, level=settings.log_level.upper(), utc=True)
         self._metrics = Metrics(namespace=NAMESPACE, service=SERVICE)
-        logs.through(self._logger)
+        logs.through(self.logger)
         self.system = system or System.of(settings)
         self._http = self._resolver(APIGatewayHttpResolver())
         self._rest = self._resolver(APIGatewayRestResolver())
 
     def _resolver(self, resolver: Any) -> Any:
         resolver.include_router(Api(self.system, lambda: self._deadline).router)
-        resolver.exception_handler(Exception)(lambda error: failed(error, self._logger))
+        resolver.exception_handler(Exception)(lambda error: failed(error, self.logger))
         resolver.not_found(lambda _error: no_endpoint())
         return resolver
 
@@ -51,17 +51,17 @@ class Application:
         seconds = self._settings.request_seconds
         if context is not None:
             seconds = context.get_remaining_time_in_millis() / 1000 - _ANSWER_SECONDS
-            self._logger.structure_logs(append=True, request_id=context.aws_request_id, function=context.function_name)
+            self.logger.structure_logs(append=True, request_id=context.aws_request_id, function=context.function_name)
         self._deadline = Deadline.after(seconds)
         method, path = _target(event)
         try:
             given = self._http if "http" in event.get("requestContext", {}) else self._rest
             answered: dict[str, Any] = given.resolve(event, context) if method else _no_request()
         except Exception as error:  # noqa: BLE001 - a gateway may send anything
-            answered = _plain(failed(error, self._logger))
+            answered = _plain(failed(error, self.logger))
         milliseconds = (time.perf_counter() - began) * 1000
         status = int(answered["statusCode"])
-        self._logger.info("request", method=method, path=path, status=status, milliseconds=round(milliseconds, 3))
+        self.logger.info("request", method=method, path=path, status=status, milliseconds=round(milliseconds, 3))
         self._measure(method, status, milliseconds)
         return answered
 

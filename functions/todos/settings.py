@@ -6,7 +6,7 @@ botocore's business: `AWS_ENDPOINT_URL_DYNAMODB` sends it to a local one.
 
 from typing import Annotated, Final, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from database import Address, Direct, Limits, Secret, TlsSettings, secrets_manager
@@ -66,3 +66,13 @@ class TodoSettings(BaseSettings):
             return Secret(secrets_manager(self.aws_region), self.rds_password_secret, base, _STATEMENT_SECONDS)
         password = self.rds_password.get_secret_value() if self.rds_password is not None else ""
         return Direct({**base, "password": password}, _STATEMENT_SECONDS)
+
+
+def complaint(error: ValidationError) -> str:
+    """Return a line for each variable that is missing or wrong; no value is repeated."""
+    faults = error.errors(include_input=False, include_url=False, include_context=False)
+    return "".join(
+        ": ".join(filter(None, [".".join(map(str, fault["loc"])).upper(), fault["msg"].removeprefix("Value error, ")]))
+        + "\n"
+        for fault in faults
+    )

@@ -14,8 +14,7 @@ from pydantic import ValidationError
 
 from database import AddressError, Deadline, RetryPolicy, connect, public_text
 from functions.todos import items
-from functions.todos.model import findings
-from functions.todos.settings import TodoSettings
+from functions.todos.settings import TodoSettings, complaint
 
 USERS_SQL: Final[LiteralString] = """
 CREATE TABLE IF NOT EXISTS users (
@@ -90,7 +89,7 @@ def main() -> int:
     try:
         settings = TodoSettings()
     except ValidationError as error:
-        sys.stderr.write("\n".join(findings(error)) + "\n")
+        sys.stderr.write(complaint(error))
         return 2
     try:
         create_users(settings)
