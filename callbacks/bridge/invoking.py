@@ -9,20 +9,19 @@ import random
 import time
 from base64 import b64encode
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
-import httpx
 import orjson
 
 from callbacks.bridge.calls import Answer, Call
+from callbacks.bridge.sending import BrokenError, LateError, Response, Sender, UnreachableError
 
 _FIRST_PAUSE: Final = 0.01
 _LONGEST_PAUSE: Final = 0.25
 _WRITING: Final = 0.1
 """Seconds before the deadline, after which a failure would come too late."""
-_KEPT_SECONDS: Final = 30.0
-"""Shorter than services keep an idle connection, so that they close none that is being used."""
 
 
 class Invoker:
@@ -30,42 +29,37 @@ class Invoker:
 
     def __init__(self, url: str, concurrency: int, clock: Callable[[], float] = time.time) -> None:
         """Call at most `concurrency` functions at once; `clock` is that of the deadlines."""
+        parts = urlsplit(url)
+        self._url = url
+        self._base = parts.path.rstrip("/") + "/2015-03-31/functions"
         self._clock = clock
-        self._turn = asyncio.Semaphore(concurrency)
-        self._url = url.rstrip("/")
-        self._client = httpx.AsyncClient(
-            # The service is local; a proxy of the environment is for others.
-            trust_env=False,
-            limits=httpx.Limits(
-                max_connections=concurrency, max_keepalive_connections=concurrency, keepalive_expiry=_KEPT_SECONDS
-            ),
-        )
+        self._sender = Sender(f"{parts.scheme}://{parts.netloc}", concurrency)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        self._sender.close()
 
     async def invoke(self, call: Call) -> Answer | None:
         """Return what the session gets; None when its time is over and nobody waits."""
-        path = f"/2015-03-31/functions/{quote(call.function, safe='')}/invocations"
-        url = httpx.URL(self._url + path, params={"Qualifier": call.qualifier} if call.qualifier else None)
+        path = f"{self._base}/{quote(call.function, safe='')}/invocations"
+        if call.qualifier:
+            path += f"?Qualifier={quote(call.qualifier, safe='')}"
         headers = _headers(call)
         pause = _FIRST_PAUSE
-        reached_by = self._clock() + call.connect_seconds
+        reached_by = min(self._clock() + call.connect_seconds, call.deadline - _WRITING)
         while (left := call.deadline - self._clock()) > 0:
             try:
-                async with asyncio.timeout(left), self._turn:
-                    response = await self._client.post(url, content=call.payload, headers=headers, timeout=None)
-            except httpx.ConnectError:
-                if self._clock() + pause > min(reached_by, call.deadline - _WRITING):
+                response = await self._sender.post(path, call.payload, headers, lambda: call.deadline - self._clock())
+            except UnreachableError:
+                if self._clock() + pause > reached_by:
                     return _unreachable(call, self._url)
-            except (httpx.HTTPError, httpx.InvalidURL) as error:
+            except BrokenError as error:
                 return _broken(call, error)
-            except TimeoutError:
+            except LateError:
                 return None
             else:
-                late = self._clock() + pause > call.deadline - _WRITING
-                if response.status_code != httpx.codes.TOO_MANY_REQUESTS or late:
+                last = left <= _WRITING + pause
+                if response.status != HTTPStatus.TOO_MANY_REQUESTS or last:
                     return _answer(call, response)
             await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - not for secrecy
             pause = min(2 * pause, _LONGEST_PAUSE)
@@ -79,11 +73,11 @@ def _headers(call: Call) -> dict[str, str]:
     return headers
 
 
-def _answer(call: Call, response: httpx.Response) -> Answer:
-    body = response.content
-    if not response.is_success:
+def _answer(call: Call, response: Response) -> Answer:
+    body = response.body
+    if response.status >= HTTPStatus.MULTIPLE_CHOICES:
         told = _document(body)
-        name = response.headers.get("x-amzn-errortype", f"status {response.status_code}").split(":")[0]
+        name = response.headers.get("x-amzn-errortype", f"status {response.status}").split(":")[0]
         message = told.get("Message") or told.get("message") or name
         return Answer(
             call.id,
@@ -100,7 +94,7 @@ def _answer(call: Call, response: httpx.Response) -> Answer:
     return Answer(
         call.id,
         call.deadline,
-        status_code=response.status_code,
+        status_code=response.status,
         payload=body or None,
         executed_version=response.headers.get("x-amz-executed-version"),
         log_result=response.headers.get("x-amz-log-result"),
@@ -135,6 +129,6 @@ def _broken(call: Call, error: Exception) -> Answer:
         call.id,
         call.deadline,
         failure="api",
-        detail=f"AWS Lambda client returned 'The connection ended before the answer' ({type(error).__name__})",
+        detail=f"AWS Lambda client returned 'The connection ended before the answer' ({error})",
         hint="Whether the function has run is not known; call again if it may run twice.",
     )

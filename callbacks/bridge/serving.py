@@ -88,7 +88,7 @@ class Bridge:
             for task in self._calls:
                 task.cancel()
             await stream.close()
-            await invoker.close()
+            invoker.close()
 
     async def _until(self, stop: asyncio.Event, work: list[asyncio.Task[None]], answers: Answers) -> None:
         stopped: asyncio.Task[Any] = asyncio.create_task(stop.wait())
