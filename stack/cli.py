@@ -13,25 +13,17 @@ from typing import Annotated, Literal
 import structlog
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from cdc.simulation.idle import run_variants
-from stack import bench_commands, cdc_commands, compose, engines, filter_commands, flink_commands, sending, sim
+from stack import bench_commands, cdc_commands, demo_commands, engines, filter_commands, flink_commands, sending, sim
 from stack import status as status_report
-from stack.demo import run_demo
 from stack.errors import StackError
 from stack.functions.demo import refuse_without_functions
-from stack.functions.demo import run_demo as run_functions_demo
-from stack.journey import DemoResult
-from stack.lags import Lag
 from stack.local import LocalStack, current_stack
-from stack.settings import CdcEngine, StackSettings
-from stack.terminal import AsJson, console, page
+from stack.settings import StackSettings
+from stack.status_page import print_status
+from stack.terminal import AsJson, Engine, console, page
 from stack.up import bring_up
-
-Engine = Annotated[CdcEngine | None, typer.Option("--cdc", help="Which engine carries the changes. [default: native]")]
-
-Target = Literal["local", "compose"]
 
 app = typer.Typer(
     help="Headwater: an event-driven change-data-capture pipeline on real, local parts.",
@@ -43,6 +35,7 @@ app.add_typer(bench_commands.app, name="bench")
 app.add_typer(cdc_commands.app, name="cdc")
 app.add_typer(filter_commands.app, name="filters")
 app.add_typer(flink_commands.app, name="flink")
+app.command()(demo_commands.demo)
 
 
 @app.command()
@@ -74,7 +67,7 @@ def up(
         shutil.rmtree(stack.state.root, ignore_errors=True)
     stack.close()  # what a killed supervisor left behind
     bring_up(stack, console)
-    _print_status(stack)
+    print_status(stack)
     if detach:
         return
     console.print("\nPress Ctrl-C to stop; `headwater up -d` starts it in the background.")
@@ -102,7 +95,7 @@ def status(*, as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps(status_report.inspect(stack).as_dict()))
     else:
-        _print_status(stack)
+        print_status(stack)
 
 
 @app.command()
@@ -147,84 +140,6 @@ def _read(file: Path) -> str:
         ) from error
 
 
-@app.command()
-def demo(
-    what: Annotated[
-        Literal["pipeline", "functions"], typer.Argument(help="The pipeline, or the systems around Lambda.")
-    ] = "pipeline",
-    *,
-    as_json: AsJson = False,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave the stack running afterwards.")] = False,
-    events: Annotated[int, typer.Option(min=1, help="How many events to send.")] = 200,
-    rate: Annotated[float, typer.Option(min=0.1, help="Events a second.")] = 20,
-    cdc: Engine = None,
-    target: Annotated[
-        Target, typer.Option(help="The stack of packages, or the containers that already run.")
-    ] = "local",
-) -> None:
-    """Send real events through the whole pipeline and show how they travel; or walk through the functions."""
-    if what == "functions":
-        raise typer.Exit(_demo_functions(as_json=as_json, keep=keep, cdc=cdc))
-    if target == "compose":
-        if cdc is not None:
-            raise StackError("In containers the profile chooses the engine.", f"docker compose --profile {cdc} up -d")
-        settings = StackSettings()
-        compose.wait_until_ready(settings, console)
-        result = run_demo(settings, console, events=events, rate=rate)
-        _print_demo(result, as_json=as_json)
-        raise typer.Exit(0 if result.ok else 1)
-    stack = current_stack()
-    started = not stack.supervisor.alive
-    if started:
-        stack = engines.chosen(LocalStack(StackSettings()), cdc)
-        stack.close()
-        bring_up(stack, console)
-    else:
-        engines.refuse_other(stack, cdc)
-    try:
-        result = run_demo(stack.settings, console, events=events, rate=rate)
-        _print_demo(result, as_json=as_json)
-        if not as_json and (keep or not started):
-            _print_status(stack)
-    finally:
-        if started and not keep:
-            console.print("Stopping the stack …")
-            stack.close()
-    raise typer.Exit(0 if result.ok else 1)
-
-
-def _demo_functions(*, as_json: bool, keep: bool, cdc: CdcEngine | None) -> int:
-    stack = current_stack()
-    started = not stack.supervisor.alive
-    if started:
-        settings = StackSettings().model_copy(update={"functions": True})
-        stack = engines.chosen(LocalStack(settings), cdc)
-        stack.close()
-        bring_up(stack, console)
-    else:
-        refuse_without_functions(stack)
-    try:
-        walks = run_functions_demo(stack, page() if not as_json else console)
-    finally:
-        if started and not keep:
-            console.print("Stopping the stack …")
-            stack.close()
-    ok = all(walk.ok for walk in walks)
-    if as_json:
-        typer.echo(json.dumps({"systems": [walk.as_dict() for walk in walks], "ok": ok}))
-    else:
-        good = sum(walk.ok for walk in walks)
-        page().print(f"\n{'[green]✓' if ok else '[red]✗'} {good} of {len(walks)} systems did what they must[/]")
-    return 0 if ok else 1
-
-
-def _print_demo(result: DemoResult, *, as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps(result.as_dict()))
-    else:
-        result.show(page())
-
-
 sim_app = typer.Typer()
 app.add_typer(sim_app, name="sim")
 
@@ -267,36 +182,6 @@ def simulate_idle(
             f" {held.heartbeat_bytes:,} allowed, {held.heartbeats:,} heartbeats"
         )
     raise typer.Exit(0 if held.ok else 1)
-
-
-def _print_status(stack: LocalStack) -> None:
-    report = status_report.inspect(stack)
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for heading in ("service", "state", "pid", "restarts", "endpoint"):
-        table.add_column(heading)
-    for one in (*report.services, *report.helpers):
-        colour = "green" if one.state == "running" else "red" if one.state == "stopped" else "yellow"
-        table.add_row(
-            one.name, f"[{colour}]{one.state}[/]", str(one.pid or "-"), str(one.restarts), one.endpoint or "-"
-        )
-    out = page()
-    out.print(table)
-    for job in report.jobs:
-        if job.state not in ("CANCELED", "FINISHED"):
-            out.print(f"job {job.line}", soft_wrap=True)
-    if report.consumers:
-        out.print(_lag_table(report.consumers))
-    jobs = "" if any(job.state == "RUNNING" for job in report.jobs) else " no job runs;"
-    out.print(f"stack {report.state};{jobs} {report.memory_bytes / 1e9:.2f} GB of memory")
-
-
-def _lag_table(consumers: tuple[Lag, ...]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for heading in ("consumer group", "topic", "members", "lag"):
-        table.add_column(heading, justify="right" if heading in ("members", "lag") else "left", no_wrap=True)
-    for one in consumers:
-        table.add_row(one.group, one.topic, str(one.members), f"{one.lag:,}")
-    return table
 
 
 def run() -> int:

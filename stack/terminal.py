@@ -1,11 +1,15 @@
-"""Owns the two places where commands print: results on standard output, everything else on standard error."""
+"""Owns the two places where commands print, results and all else, and the options that several commands have."""
 
 from typing import Annotated, Final
 
 import typer
 from rich.console import Console
 
+from stack.settings import CdcEngine
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
+
+Engine = Annotated[CdcEngine | None, typer.Option("--cdc", help="Which engine carries the changes. [default: native]")]
 
 console: Final = Console(stderr=True, highlight=False)
 """For progress, hints and errors."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-PACKAGES = ("schemas", "database", "producer", "cdc", "flink_jobs", "consumers", "stack")
+PACKAGES = ("schemas", "database", "producer", "cdc", "flink_jobs", "consumers", "callbacks", "functions", "stack")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 
