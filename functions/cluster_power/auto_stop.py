@@ -21,8 +21,8 @@ from functions.cluster_power.aws import client
 from functions.cluster_power.cluster import AVAILABLE, Cluster, ClusterError
 from functions.cluster_power.metrics import STOPPED, count, metrics
 from functions.cluster_power.notice import Notice
-from functions.cluster_power.settings import StopSettings, database_settings
-from functions.cluster_power.slots import SlotsError, active_slots
+from functions.cluster_power.settings import StopSettings
+from functions.cluster_power.slots import SlotsError, active_slots, database_settings
 
 _log = structlog.get_logger()
 _metrics = metrics("auto-stop")
@@ -86,7 +86,7 @@ class AutoStop:
         try:
             requests = self.activity.requests(settings.api_gateway_id, window)
             if requests:
-                return f"{requests} requests in {settings.inactivity_hours:g} h"
+                return f"requests in {settings.inactivity_hours:g} h: {requests}"
             uptime = self.activity.uptime(self.cluster.id)
         except ActivityError as error:
             return str(error)

@@ -3,16 +3,11 @@
 Owns the names of the variables; a missing one is a start error. The AWS endpoints are botocore's own variables.
 """
 
-import os
 from typing import Annotated, Final
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from database import DatabaseSettings
-
-# The slot guard must leave time for the rest, or the function would pass its 5 s (LC-173).
-_DATABASE_SECONDS: Final = 3.0
 # CloudWatch gives at most 1,440 values at once; an hour each, that is 60 days.
 _LONGEST_HOURS: Final = 1440
 
@@ -42,20 +37,3 @@ class StopSettings(PowerSettings):
     inactivity_hours: Annotated[float, Field(gt=0, le=_LONGEST_HOURS)] = 3.0
     sns_topic_arn: str | None = None
     allow_stop_with_active_slots: bool = False
-
-
-def database_settings() -> DatabaseSettings | None:
-    """Return how to ask the database for its slots, with short times; None when no variable says where it is.
-
-    Raises:
-        pydantic.ValidationError: The variables are there and cannot be used.
-    """
-    if not (os.environ.get("DATABASE_URL") or os.environ.get("AURORA_ENDPOINT")):
-        return None
-    read = DatabaseSettings()
-    return read.model_copy(
-        update={
-            "db_connect_timeout": min(read.db_connect_timeout, _DATABASE_SECONDS),
-            "db_statement_timeout": min(read.db_statement_timeout, _DATABASE_SECONDS),
-        }
-    )

@@ -5,11 +5,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import boto3
+import psycopg
 import pytest
 from moto.server import ThreadedMotoServer
 
@@ -27,6 +29,15 @@ __all__ = ["aws"]
 REGION = "us-east-1"
 CLUSTER = "cars"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_REGION": REGION}
+
+
+@contextmanager
+def reading(database_url: str, slot: str) -> Iterator[None]:
+    """Hold a slot that is active, as a running connector's is; it is gone at the end, not some time after it."""
+    with psycopg.connect(database_url, autocommit=True) as reader:
+        reader.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput', temporary => true)", (slot,))
+        yield
+        reader.execute("SELECT pg_drop_replication_slot(%s)", (slot,))
 
 
 @dataclass(frozen=True)

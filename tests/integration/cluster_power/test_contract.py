@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 import schemas
-from tests.integration.cluster_power.conftest import CLUSTER, Cluster
+from tests.integration.cluster_power.conftest import CLUSTER, Cluster, reading
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow
@@ -70,8 +70,7 @@ def test_an_active_slot_keeps_the_cluster_and_its_end_lets_it_stop(cluster: Clus
             }
         ],
     )
-    with psycopg.connect(cluster.stack.settings.database_url, autocommit=True) as reader:
-        reader.execute("SELECT pg_create_logical_replication_slot('reader', 'pgoutput', temporary => true)")
+    with reading(cluster.stack.settings.database_url, "reader"):
         kept = cluster.lambdas.invoke({}, "auto-stop")["value"]
         assert (kept["statusCode"], cluster.status) == (200, "available")
         assert "active replication slots: reader" in kept["body"]

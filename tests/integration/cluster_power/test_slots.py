@@ -5,12 +5,10 @@ import pytest
 
 from database import DatabaseSettings
 from functions.cluster_power import auto_stop
-from functions.cluster_power.settings import database_settings
-from functions.cluster_power.slots import SlotsError, active_slots
+from functions.cluster_power.slots import SlotsError, active_slots, database_settings
 from stack.ports import free_ports
+from tests.integration.cluster_power.conftest import reading
 from tests.unit.cluster_power.conftest import Aws, call
-
-SLOT = "SELECT pg_create_logical_replication_slot(%s, 'pgoutput', temporary => %s)"
 
 
 @pytest.fixture
@@ -23,8 +21,7 @@ def guarded(aws: Aws, database_url: str, monkeypatch: pytest.MonkeyPatch) -> str
 
 def test_an_active_slot_keeps_the_cluster(aws: Aws, guarded: str) -> None:
     """The answer names the slot and the ways out (LC-68)."""
-    with psycopg.connect(guarded, autocommit=True) as reader:
-        reader.execute(SLOT, ("connector", True))
+    with reading(guarded, "connector"):
         said = call(auto_stop)
     assert (said.status, said.body["status"], aws.status) == (200, "available", "available")
     assert said.body["reason"] == (
@@ -37,8 +34,7 @@ def test_a_flag_lets_a_cluster_with_an_active_slot_stop(
 ) -> None:
     """The reader is somebody's who accepts that (LC-68)."""
     monkeypatch.setenv("ALLOW_STOP_WITH_ACTIVE_SLOTS", "true")
-    with psycopg.connect(guarded, autocommit=True) as reader:
-        reader.execute(SLOT, ("connector", True))
+    with reading(guarded, "connector"):
         assert call(auto_stop).body["status"] == "stopping"
     assert aws.status == "stopped"
 
@@ -46,7 +42,7 @@ def test_a_flag_lets_a_cluster_with_an_active_slot_stop(
 def test_a_slot_that_nobody_reads_does_not_keep_the_cluster(aws: Aws, guarded: str) -> None:
     """There is no reader that a stop could cut off (LC-68)."""
     with psycopg.connect(guarded, autocommit=True) as session:
-        session.execute(SLOT, ("resting", False))
+        session.execute("SELECT pg_create_logical_replication_slot('resting', 'pgoutput')")
     assert call(auto_stop).body["status"] == "stopping"
     assert aws.status == "stopped"
 

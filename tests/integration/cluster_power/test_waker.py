@@ -1,8 +1,11 @@
 """The producer asks for its database: one call, and never longer than it may take."""
 
 import json
+import socket
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +103,30 @@ def test_a_slow_function_is_not_waited_for(environment: pytest.MonkeyPatch, lamb
     began = time.monotonic()
     assert waker() is Wake.UNKNOWN
     assert time.monotonic() - began < 1.5
+
+
+def test_an_answer_in_drops_is_not_waited_for(environment: pytest.MonkeyPatch) -> None:
+    """Each read is quick enough for the SDK's own timeout, the whole is not (LC-24)."""
+    ended = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip() -> None:
+            connection, _ = server.accept()
+            with connection, suppress(OSError):
+                connection.recv(65_536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+                while not ended.wait(0.1):
+                    connection.sendall(b" ")
+
+        dripping = threading.Thread(target=drip)
+        dripping.start()
+        environment.setenv("AWS_ENDPOINT_URL_LAMBDA", f"http://127.0.0.1:{server.getsockname()[1]}")
+        began = time.monotonic()
+        assert AutoStartWaker("starting", 0.5, REGION)() is Wake.UNKNOWN
+        took = time.monotonic() - began
+        ended.set()
+        dripping.join(10)
+    assert took < 1.5
 
 
 def test_a_request_keeps_the_time_to_ask(environment: pytest.MonkeyPatch, lambdas: Lambdas) -> None:

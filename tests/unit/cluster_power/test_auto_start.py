@@ -1,5 +1,7 @@
 """Auto-start: each state of a cluster and each failure of the API has its answer."""
 
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -130,3 +132,12 @@ def test_a_start_without_a_cluster_id_is_refused(aws: Aws, monkeypatch: pytest.M
 def test_the_region_is_the_functions_own(aws: Aws) -> None:
     """`AWS_REGION`, which Lambda sets (LC-50)."""
     assert auto_start.service().cluster._client.meta.region_name == REGION
+
+
+def test_importing_the_handler_loads_neither_sdk_nor_database() -> None:
+    """Each would cost a part of every cold start (LC-50, LC-173)."""
+    program = (
+        "import sys, functions.cluster_power.auto_start; print([m for m in ('boto3', 'psycopg') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

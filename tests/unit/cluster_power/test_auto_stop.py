@@ -68,7 +68,7 @@ def test_one_request_in_the_window_keeps_the_cluster(aws: Aws) -> None:
     aws.requests(1, datetime.now(UTC) - timedelta(hours=2))
     said = call(auto_stop)
     assert aws.status == "available"
-    assert (said.status, said.body["status"], said.body["reason"]) == (200, "available", "1 requests in 3 h")
+    assert (said.status, said.body["status"], said.body["reason"]) == (200, "available", "requests in 3 h: 1")
 
 
 def test_the_window_is_a_setting(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
