@@ -53,6 +53,9 @@ class Sessions:
             _log.warning("connection_broken", reason=str(error))
         except TimeoutError:
             _log.warning("connection_broken", reason="the login took too long")
+        except EOFError:
+            # A probe of the port, or libpq, which comes again when it has asked for a password.
+            _log.debug("connection_left")
         except _BROKEN as error:
             _log.info("connection_broken", reason=type(error).__name__)
         finally:

@@ -15,9 +15,11 @@ from typing import Any
 import psycopg
 import pytest
 
+from database import Failure, classify
 from tests.waiting import eventually
 
 from .conftest import MASTER_PASSWORD, Database, Gateway, Start
+from .upstream import upstream
 
 TLS_REQUEST = struct.pack("!ii", 8, 80877103)
 
@@ -39,7 +41,7 @@ def encrypted(gateway: Gateway) -> ssl.SSLSocket:
 def rest(connection: socket.socket) -> bytes:
     """Return everything that comes until the gateway closes, which it must."""
     data = b""
-    with suppress(ConnectionError, ssl.SSLError):
+    with suppress(OSError):
         while part := connection.recv(65536):
             data += part
     return data
@@ -54,7 +56,7 @@ def test_garbage_ends_in_a_closed_connection(gateway: Gateway) -> None:
         with encrypted(gateway) if number % 2 else opened(gateway) as connection:
             length = dice.choice([0, 3, 7, 8, 300, 10_000, 2**31 - 1])
             code = dice.choice([0, 196608, 196610, 80877102, 80877104])
-            with suppress(ConnectionError, ssl.SSLError):
+            with suppress(OSError):
                 connection.sendall(struct.pack("!ii", length, code) + dice.randbytes(dice.randrange(12_000)))
                 connection.shutdown(socket.SHUT_WR)
             rest(connection)
@@ -109,6 +111,32 @@ def test_a_lost_client_or_server_ends_the_other_side(gateway: Gateway) -> None:
         with pytest.raises(psycopg.OperationalError):
             connection.execute("SELECT 1")
     eventually(lambda: gateway.sockets() == 0, "no connection is left")
+
+
+def test_a_lost_server_is_told_as_such(start: Start, database: Database) -> None:
+    """A client may try again, and succeeds when the server is back (LC-106)."""
+    database.make_iam_user()
+    with upstream(database.port) as server:
+        gateway = start(upstream_port=server.port)
+        gateway.connect().close()
+        server.lost = True
+        with pytest.raises(psycopg.OperationalError, match="cannot be reached") as refused:
+            gateway.connect()
+        assert classify(refused.value) is Failure.CONNECTION
+        server.lost = False
+        gateway.connect().close()
+        gateway.close()
+
+
+def test_a_server_that_asks_for_a_password_gets_no_token(start: Start, database: Database) -> None:
+    """The gateway needs a server that trusts it, and hands on no secret to one that does not (LC-100)."""
+    database.make_iam_user()
+    with upstream(database.port) as server:
+        gateway = start(upstream_port=server.port)
+        server.suspicious = True
+        assert "let it trust the gateway" in gateway.refusal()
+        gateway.close()
+    assert server.told == [b""]
 
 
 def test_sigterm_ends_open_sessions_after_their_grace(start: Start) -> None:
