@@ -16,7 +16,17 @@ from rich.markup import escape
 from rich.table import Table
 
 from cdc.simulation.idle import run_variants
-from stack import bench_commands, cdc_commands, compose, engines, filter_commands, flink_commands, sending, sim
+from stack import (
+    bench_commands,
+    cdc_commands,
+    compose,
+    engines,
+    filter_commands,
+    flink_commands,
+    package_commands,
+    sending,
+    sim,
+)
 from stack import status as status_report
 from stack.demo import run_demo
 from stack.errors import StackError
@@ -41,6 +51,7 @@ app.add_typer(bench_commands.app, name="bench")
 app.add_typer(cdc_commands.app, name="cdc")
 app.add_typer(filter_commands.app, name="filters")
 app.add_typer(flink_commands.app, name="flink")
+app.add_typer(package_commands.app)
 
 
 @app.command()
