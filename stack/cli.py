@@ -15,7 +15,17 @@ import typer
 from rich.markup import escape
 
 from cdc.simulation.idle import run_variants
-from stack import bench_commands, cdc_commands, demo_commands, engines, filter_commands, flink_commands, sending, sim
+from stack import (
+    bench_commands,
+    cdc_commands,
+    demo_commands,
+    engines,
+    filter_commands,
+    flink_commands,
+    package_commands,
+    sending,
+    sim,
+)
 from stack import status as status_report
 from stack.errors import StackError
 from stack.functions.demo import refuse_without_functions
@@ -36,6 +46,7 @@ app.add_typer(cdc_commands.app, name="cdc")
 app.add_typer(filter_commands.app, name="filters")
 app.add_typer(flink_commands.app, name="flink")
 app.command()(demo_commands.demo)
+app.add_typer(package_commands.app)
 
 
 @app.command()

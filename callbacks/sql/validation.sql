@@ -12,6 +12,7 @@ DECLARE
     request_before constant text := current_setting('aws_lambda.request_timeout_ms', true);
     verdict jsonb;
     reason text;
+    detail text;
 BEGIN
     BEGIN
         -- The two settings of AWS's extension, for this call alone.
@@ -22,7 +23,9 @@ BEGIN
         PERFORM set_config('aws_lambda.request_timeout_ms', coalesce(nullif(request_before, ''), '3000'), true);
     EXCEPTION WHEN OTHERS THEN
         -- A cancelled query is not among these: it ends the transaction as it should.
-        reason := SQLERRM;
+        -- The extension says in the detail what went wrong.
+        GET STACKED DIAGNOSTICS reason = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL;
+        reason := concat_ws(': ', reason, left(nullif(detail, ''), 300));
     END;
     IF reason IS NOT NULL THEN
         IF on_failure = 'closed' THEN
