@@ -15,6 +15,8 @@ from tests.integration.lambdas.conftest import Service, sample
 from tests.waiting import eventually
 
 MB = 1024 * 1024
+# A cold start on a busy machine takes longer than the client's own 5 s.
+_HTTP = httpx.Client(timeout=30)
 _INTERNAL = {"message": "Internal Server Error"}
 _UNAVAILABLE = {"message": "Service Unavailable"}
 
@@ -35,6 +37,7 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     service.ports = ports
     yield service
     service.close()
+    _HTTP.close()
 
 
 @pytest.fixture
@@ -45,7 +48,7 @@ def at(behind: Any) -> Any:
 
 def test_a_request_becomes_an_event_of_payload_format_2(at: Any) -> None:
     """With all fields that AWS documents (LC-162)."""
-    event = httpx.post(
+    event = _HTTP.post(
         at("sample", "/event?a=1&b=&a=2%203"),
         headers=[
             ("Content-Type", "application/json"),
@@ -80,19 +83,19 @@ def test_a_request_becomes_an_event_of_payload_format_2(at: Any) -> None:
 @pytest.mark.parametrize("kind", ["application/octet-stream", "application/x-www-form-urlencoded", "application/json"])
 def test_a_body_that_is_no_text_comes_in_base64(at: Any, kind: str) -> None:
     """By its type, and whatever its type when it is not UTF-8 (LC-162)."""
-    event = httpx.post(at("sample", "/event"), headers={"Content-Type": kind}, content=b"\xff\x00").json()
+    event = _HTTP.post(at("sample", "/event"), headers={"Content-Type": kind}, content=b"\xff\x00").json()
     assert (event["body"], event["isBase64Encoded"]) == (b64encode(b"\xff\x00").decode(), True)
 
 
 def test_a_request_without_query_cookies_and_body_has_no_such_fields(at: Any) -> None:
     """As on AWS (LC-162)."""
-    event = httpx.get(at("sample", "/event")).json()
+    event = _HTTP.get(at("sample", "/event")).json()
     assert not {"queryStringParameters", "cookies", "body"} & set(event)
     assert event["rawQueryString"] == ""
 
 
 def _answered(url: str, answer: Any) -> httpx.Response:
-    return httpx.post(url, headers={"Content-Type": "application/json"}, content=json.dumps(answer))
+    return _HTTP.post(url, headers={"Content-Type": "application/json"}, content=json.dumps(answer))
 
 
 def test_an_answer_of_format_2_is_sent_as_it_says(at: Any) -> None:
@@ -154,7 +157,7 @@ def test_a_functions_error_is_a_502_and_says_nothing_of_it(at: Any, behind: Any)
     for answer in (
         _answered(at("sample", "/raise"), {"message": "hunter2"}),
         _answered(at("sample", "/exit"), {"code": 1}),
-        httpx.get(at("broken")),
+        _HTTP.get(at("broken")),
     ):
         assert (answer.status_code, answer.json()) == (502, _INTERNAL)
     assert {line["reason"] for line in behind.logged("api_failed")} >= {"ValueError", "Runtime.ExitError"}
@@ -182,7 +185,7 @@ def test_one_request_too_many_is_a_503(at: Any, tmp_path: Path) -> None:
     with ThreadPoolExecutor(1) as threads:
         first = threads.submit(_answered, at("single", "/sleep"), {"began": str(began), "until": str(gate)})
         eventually(began.exists, "the first has begun")
-        answer = httpx.get(at("single", "/event"))
+        answer = _HTTP.get(at("single", "/event"))
         gate.touch()
         assert first.result().status_code == 200
     assert (answer.status_code, answer.json()) == (503, _UNAVAILABLE)
@@ -191,5 +194,5 @@ def test_one_request_too_many_is_a_503(at: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [10 * MB + 1, 7 * MB])
 def test_a_body_that_is_too_large_is_a_413(at: Any, size: int) -> None:
     """Above 10 MB for the API, above Lambda's own 6 MB for the function (LC-162)."""
-    answer = httpx.post(at("sample", "/event"), content=b"a" * size, headers={"Content-Type": "text/plain"})
+    answer = _HTTP.post(at("sample", "/event"), content=b"a" * size, headers={"Content-Type": "text/plain"})
     assert (answer.status_code, answer.json()) == (413, {"message": "Request Entity Too Large"})

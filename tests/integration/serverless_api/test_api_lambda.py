@@ -39,6 +39,13 @@ def functions(code: Path, variables: dict[str, str]) -> dict[str, dict[str, Any]
 
 
 @pytest.fixture
+def http() -> Iterator[httpx.Client]:
+    """A client that has the patience of an API: 30 s."""
+    with httpx.Client(timeout=30) as client:
+        yield client
+
+
+@pytest.fixture
 def service(tmp_path: Path, code: Path, database_url: str) -> Iterator[Service]:
     """The functions over a fresh database, with HTTP before the API."""
     port = free_ports(1)[0]
@@ -52,15 +59,15 @@ def _lines(service: Service, event: str) -> list[str]:
     return [line["line"] for line in service.logged("function_log") if f'"event": "{event}"' in line["line"]]
 
 
-def test_the_package_serves_http_over_a_database_that_its_own_lambda_prepared(service: Any) -> None:
+def test_the_package_serves_http_over_a_database_that_its_own_lambda_prepared(service: Any, http: httpx.Client) -> None:
     """Payload format 2.0, the whole way; the preparation may be repeated (LC-156, LC-162)."""
-    assert httpx.get(f"{service.http}/api/health").json() == {"status": "healthy"}
+    assert http.get(f"{service.http}/api/health").json() == {"status": "healthy"}
     assert service.invoke({}, "init")["value"] == {"created": ["vehicles"], "tables": ["vehicles"]}
     assert service.invoke({}, "init")["value"] == {"created": [], "tables": ["vehicles"]}
-    made = httpx.post(f"{service.http}/api/vehicles", json=GOLF)
+    made = http.post(f"{service.http}/api/vehicles", json=GOLF)
     assert made.status_code == 201
-    assert httpx.get(f"{service.http}/api/vehicles/{made.json()['id']}").json() == made.json()
-    assert httpx.get(f"{service.http}/api/health/database").json()["status"] == "healthy"
+    assert http.get(f"{service.http}/api/vehicles/{made.json()['id']}").json() == made.json()
+    assert http.get(f"{service.http}/api/health/database").json()["status"] == "healthy"
 
 
 def test_an_event_of_payload_format_1_is_answered_too(service: Any) -> None:
@@ -79,11 +86,11 @@ def test_an_event_of_payload_format_1_is_answered_too(service: Any) -> None:
     assert (answer["statusCode"], answer["body"].strip()) == (200, '{"status":"healthy"}')
 
 
-def test_the_engine_survives_and_the_log_tells_cold_from_warm(service: Any) -> None:
+def test_the_engine_survives_and_the_log_tells_cold_from_warm(service: Any, http: httpx.Client) -> None:
     """The first request of a process is cold, the next ones are warm and use the same connection (LC-158)."""
     service.invoke({}, "init")
     for _ in range(3):
-        assert httpx.get(f"{service.http}/api/vehicles").status_code == 200
+        assert http.get(f"{service.http}/api/vehicles").status_code == 200
     lines = _lines(service, "request")
     assert ['"cold": true' in line for line in lines] == [True, False, False]
     assert all('"request_id": "' in line and '"status": 200' in line for line in lines)
@@ -91,15 +98,15 @@ def test_the_engine_survives_and_the_log_tells_cold_from_warm(service: Any) -> N
 
 
 def test_a_lambda_answers_before_its_time_is_over_when_the_database_sleeps(
-    tmp_path: Path, code: Path, database_url: str
+    tmp_path: Path, code: Path, database_url: str, http: httpx.Client
 ) -> None:
-    """503 with Retry-After within 4 s of a function that has 4 s; 45 s of waiting do not fit (LC-154)."""
+    """503 with Retry-After from a function that has 6 s; 45 s of waiting do not fit (LC-154)."""
     port, closed = free_ports(2)
     sleeping = functions(code, {**local(database_url), "DB_PORT": str(closed)})
-    sleeping["api"]["timeout_seconds"] = 4
+    sleeping["api"]["timeout_seconds"] = 6
     service = Service(tmp_path, {"api": sleeping["api"]}, {"vehicles": {"port": port, "function": "api"}})
     try:
-        answer = httpx.get(f"http://127.0.0.1:{port}/api/vehicles", timeout=20)
+        answer = http.get(f"http://127.0.0.1:{port}/api/vehicles")
         assert (answer.status_code, answer.headers.get("retry-after")) == (503, "15")
         assert not [line for line in service.logged("invocation") if line["error"]]
     finally:
