@@ -10,6 +10,7 @@ import logging
 import signal
 import socket
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
@@ -22,6 +23,7 @@ from pydantic import ValidationError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from stack.lambdas.events import Events
+from stack.lambdas.http_api import HttpApi
 from stack.lambdas.invoke_api import InvokeApi
 from stack.lambdas.invoking import Invoker
 from stack.lambdas.pool import Pool
@@ -72,21 +74,29 @@ def main() -> int:
         signal.signal(number, lambda *_: None)
     with ExitStack() as sockets:
         try:
-            api = sockets.enter_context(_listening(service.host, service.port))
+            public = [
+                sockets.enter_context(_listening(host, port))
+                for host, port in [
+                    (service.host, service.port),
+                    *((each.host, each.port) for each in service.apis.values()),
+                ]
+            ]
             own = [sockets.enter_context(_listening("127.0.0.1", 0)) for _ in range(service.concurrency)]
         except OSError as error:
-            sys.stderr.write(f"cannot listen at {service.host}:{service.port}: {error.strerror}; set another port\n")
+            sys.stderr.write(f"cannot listen at {error.strerror}; set another port\n")
             return 1
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(service, api, own))
+            runner.run(_serve(service, public, own))
     return 0
 
 
-async def _serve(service: Configuration, api: socket.socket, own: list[socket.socket]) -> None:
+async def _serve(service: Configuration, public: list[socket.socket], own: list[socket.socket]) -> None:
     pool = Pool(service, [each.getsockname()[1] for each in own])
     invoker = Invoker(service, pool)
     events = Events(service, invoker)
-    application = _by_port(service.port, InvokeApi(service, pool, invoker, events).application(), RuntimeApi(pool))
+    at: dict[int, ASGIApp] = {api.port: HttpApi(service, api, invoker) for api in service.apis.values()}
+    at[service.port] = InvokeApi(service, pool, invoker, events).application()
+    application = _by_port(at, RuntimeApi(pool))
     server = _Server(
         uvicorn.Config(
             application,
@@ -101,7 +111,7 @@ async def _serve(service: Configuration, api: socket.socket, own: list[socket.so
         )
     )
     sweep = asyncio.create_task(pool.sweep())
-    serving = asyncio.create_task(server.serve(sockets=[api, *own]))
+    serving = asyncio.create_task(server.serve(sockets=[*public, *own]))
     told = asyncio.create_task(server.stopping.wait())
     _log.info("lambda_service_listening", host=service.host, port=service.port, functions=sorted(service.functions))
     await asyncio.wait({serving, told, sweep}, return_when=asyncio.FIRST_COMPLETED)
@@ -117,11 +127,11 @@ async def _serve(service: Configuration, api: socket.socket, own: list[socket.so
     _log.info("lambda_service_stopped")
 
 
-def _by_port(port: int, api: ASGIApp, runtime: ASGIApp) -> ASGIApp:
-    """Return the application that is the API at its port, and the Runtime API of an instance at every other."""
+def _by_port(at: Mapping[int, ASGIApp], runtime: ASGIApp) -> ASGIApp:
+    """Return the application that is the one of its port, and the Runtime API of an instance at every other."""
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        await (api if scope["server"][1] == port else runtime)(scope, receive, send)
+        await at.get(scope["server"][1], runtime)(scope, receive, send)
 
     return application
 
@@ -133,9 +143,9 @@ def _listening(host: str, port: int) -> socket.socket:
         made.bind((host, port))
         made.listen(_BACKLOG)
         made.setblocking(False)
-    except OSError:
+    except OSError as error:
         made.close()
-        raise
+        raise OSError(error.errno, f"{host}:{port}: {error.strerror}") from error
     return made
 
 

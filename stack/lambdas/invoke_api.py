@@ -15,17 +15,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from stack.lambdas.bodies import read_body
 from stack.lambdas.events import Events
-from stack.lambdas.faults import EVENT_BYTES, SYNC_BYTES, ApiError, invalid_content, invalid_parameter, too_large
+from stack.lambdas.faults import EVENT_BYTES, SYNC_BYTES, ApiError, invalid_content, invalid_parameter
 from stack.lambdas.invoking import Call, Invoker
 from stack.lambdas.pool import Pool
 from stack.lambdas.registry import LATEST, Configuration, Function
 
 _BASE: Final = "/2015-03-31/functions"
-
-# Of a body that is too long this much is read and forgotten, because a sender who is cut off in the middle often sees
-# a broken connection instead of the answer.
-_DRAINED_BYTES: Final = 64 * 1024 * 1024
 
 _Answer = Callable[[Request], Awaitable[Response]]
 
@@ -57,7 +54,7 @@ class InvokeApi:
         if kind not in {"RequestResponse", "Event", "DryRun"}:
             raise invalid_parameter(f"InvocationType {kind!r}: give RequestResponse, Event or DryRun")
         function = self._find(request)
-        payload = await _read(request, EVENT_BYTES if kind == "Event" else SYNC_BYTES)
+        payload = await read_body(request, EVENT_BYTES if kind == "Event" else SYNC_BYTES)
         call = Call(
             _checked(payload or b"{}"),
             client_context=_client_context(request.headers.get("x-amz-client-context", "")),
@@ -146,19 +143,3 @@ def _client_context(header: str) -> str:
         return json.dumps(json.loads(b64decode(header, validate=True)))
     except ValueError:
         raise invalid_content("ClientContext is not JSON in base64") from None
-
-
-async def _read(request: Request, limit: int) -> bytes:
-    chunks: list[bytes] = []
-    length = 0
-    async for chunk in request.stream():
-        length += len(chunk)
-        if length <= limit:
-            chunks.append(chunk)
-        elif length > limit + _DRAINED_BYTES:
-            break
-        else:
-            chunks.clear()
-    if length > limit:
-        raise too_large(limit)
-    return b"".join(chunks)

@@ -1,4 +1,4 @@
-"""Owns what functions there are: the configuration file, and how a caller may name a function.
+"""Owns what functions and HTTP APIs there are: the configuration file, and how a caller may name a function.
 
 Must never run one, and must never show a value of an environment.
 """
@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Self
 from urllib.parse import unquote
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, SecretStr, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 
 from stack.lambdas.faults import invalid_parameter, not_found
 
@@ -62,8 +71,18 @@ class Function(_Section):
         return code.absolute() if code else None
 
 
+class Api(_Section):
+    """An HTTP API whose every request goes to one function."""
+
+    port: Annotated[int, Field(ge=1, le=65535)]
+    function: str
+    host: str = "127.0.0.1"
+    timeout_seconds: Annotated[float, Field(gt=0, le=30)] = 30.0
+    """How long a caller waits; AWS allows no more than 30 s."""
+
+
 class Configuration(_Section):
-    """The service and its functions."""
+    """The service, its functions, and the HTTP APIs before them."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 9001
@@ -81,6 +100,7 @@ class Configuration(_Section):
     """How long invocations under way may go on when the service is told to stop."""
     log_level: str = "info"
     functions: dict[str, Function] = {}
+    apis: dict[str, Api] = {}
 
     @field_validator("functions")
     @classmethod
@@ -94,6 +114,19 @@ class Configuration(_Section):
                 message = f"function {name} wants {', '.join(missing)} from the environment: set it for the service"
                 raise ValueError(message)
         return {name: function.model_copy(update={"name": name}) for name, function in functions.items()}
+
+    @model_validator(mode="after")
+    def _apis_lead_somewhere(self) -> Self:
+        taken = {self.port}
+        for name, api in self.apis.items():
+            if api.function not in self.functions:
+                message = f"api {name} leads to {api.function!r}, which is no function of this file"
+                raise ValueError(message)
+            if api.port in taken:
+                message = f"api {name} has port {api.port}, which is taken: give each another"
+                raise ValueError(message)
+            taken.add(api.port)
+        return self
 
     @classmethod
     def read(cls, file: Path) -> Self:

@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="deploy", description="Deploy the serverless API, or show its logs.")
     parser.add_argument("action", nargs="?", choices=("deploy", "logs"), default="deploy")
     parser.add_argument("--stage", default="dev")
-    parser.add_argument("--certificates", type=Path, help="Amazon's bundle of certificate authorities for RDS")
+    parser.add_argument("--certificates", type=Path, help="certificate authorities of the database")
     given = parser.parse_args(arguments)
     npx = shutil.which("npx")
     if npx is None:

@@ -28,7 +28,7 @@ def unpacked(folder: Path, *, certificates: Path | None = None, dependencies: bo
 
     Args:
         folder: Where to.
-        certificates: Amazon's bundle for RDS, which TLS to the database is verified by.
+        certificates: Authorities by which the database is verified: Amazon's for RDS, or its roots for RDS Proxy.
         dependencies: Whether to add those too, which takes a resolver and perhaps the network.
 
     Raises:
@@ -93,7 +93,7 @@ def main() -> int:
     """Build; return the exit code."""
     parser = argparse.ArgumentParser(prog="package", description="Build the deployment package of the serverless API.")
     parser.add_argument("--output", type=Path, default=ROOT / "dist" / "serverless-api.zip")
-    parser.add_argument("--certificates", type=Path, help="Amazon's bundle of certificate authorities for RDS")
+    parser.add_argument("--certificates", type=Path, help="certificate authorities of the database")
     given = parser.parse_args()
     size = build(given.output, certificates=given.certificates)
     sys.stdout.write(f"{given.output}: {size / 1_000_000:.1f} MB\n")

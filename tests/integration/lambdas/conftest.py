@@ -28,11 +28,17 @@ def sample(**settings: Any) -> dict[str, Any]:
 class Service:
     """A running service, the SDK's client for it, and what it has written."""
 
-    def __init__(self, folder: Path, functions: dict[str, dict[str, Any]], **settings: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        functions: dict[str, dict[str, Any]],
+        apis: dict[str, dict[str, Any]] | None = None,
+        **settings: Any,
+    ) -> None:
         self.port = free_ports(1)[0]
         self.url = f"http://127.0.0.1:{self.port}"
         self.config = folder / "lambdas.toml"
-        self.config.write_text(_toml({"port": self.port, **settings}, functions))
+        self.config.write_text(_toml({"port": self.port, **settings}, functions, apis or {}))
         self.log = folder / "lambdas.log"
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
@@ -83,7 +89,7 @@ class Service:
             assert self.process.wait(30) == 0, self.log.read_text()
 
 
-def _toml(settings: dict[str, Any], functions: dict[str, dict[str, Any]]) -> str:
+def _toml(settings: dict[str, Any], functions: dict[str, dict[str, Any]], apis: dict[str, dict[str, Any]]) -> str:
     # Numbers, texts and lists look the same in JSON.
     lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
     for name, function in functions.items():
@@ -91,6 +97,9 @@ def _toml(settings: dict[str, Any], functions: dict[str, dict[str, Any]]) -> str
         lines += [f"{key} = {json.dumps(value)}" for key, value in function.items() if key != "environment"]
         lines.append(f"[functions.{name}.environment]")
         lines += [f"{key} = {json.dumps(value)}" for key, value in function.get("environment", {}).items()]
+    for name, api in apis.items():
+        lines.append(f"[apis.{name}]")
+        lines += [f"{key} = {json.dumps(value)}" for key, value in api.items()]
     return "\n".join(lines)
 
 

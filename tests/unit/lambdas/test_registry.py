@@ -110,3 +110,18 @@ def test_the_runtimes_variables_win(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert variables["AWS_LAMBDA_RUNTIME_API"] == "127.0.0.1:1"
     assert variables["PYTHONPATH"] == f"{tmp_path}{os.pathsep}layer"
     assert "KEPT" not in variables
+
+
+@pytest.mark.parametrize(
+    ("apis", "told"),
+    [
+        ({"a": {"port": 9100, "function": "nothing"}}, "no function of this file"),
+        ({"a": {"port": 9001, "function": "f"}}, "port 9001, which is taken"),
+        ({"a": {"port": 9100, "function": "f"}, "b": {"port": 9100, "function": "f"}}, "port 9100, which is taken"),
+        ({"a": {"port": 9100, "function": "f", "timeout_seconds": 31}}, "less than or equal to 30"),
+    ],
+)
+def test_an_api_leads_from_a_port_of_its_own_to_a_function(apis: Any, told: str) -> None:
+    """Whatever cannot be served is refused at the start (LC-162)."""
+    with pytest.raises(ValidationError, match=told):
+        Configuration.model_validate({"functions": {"f": {"handler": "app.handler"}}, "apis": apis})

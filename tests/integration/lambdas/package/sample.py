@@ -1,5 +1,6 @@
 """Functions that do what a test asks of them."""
 
+import json
 import os
 import signal
 import subprocess
@@ -15,8 +16,22 @@ _kept: list[bytearray] = []
 def handler(event: Any, context: Any) -> Any:
     """Do what `do` says, and return what it says."""
     _warm.append(1)
+    if event.get("version") == "2.0":
+        return _http(event, context)
     print(f"doing {event.get('do')}")  # noqa: T201 - the log of the function
     return globals()["_" + event.get("do", "echo")](event, context)
+
+
+def _http(event: Any, context: Any) -> Any:
+    """Do what the path says, with what the body says; `/event` returns the event itself."""
+    given = json.loads(event["body"]) if event["rawPath"] != "/event" else None
+    match event["rawPath"]:
+        case "/event":
+            return event
+        case "/answer":
+            return given
+        case _:
+            return globals()["_" + event["rawPath"].strip("/")](given, context)
 
 
 def _echo(event: Any, context: Any) -> Any:
