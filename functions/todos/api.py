@@ -52,7 +52,7 @@ class AnswerError(Exception):
 
 def answer(status: int, body: dict[str, Any]) -> Response[str]:
     """Return a JSON answer; it is never to be cached."""
-    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(body, separators=(",", ":"))
     return Response(status, "application/json", text, headers={"Cache-Control": "no-store"})
 
 
@@ -199,8 +199,8 @@ class Api:
     def _key(self) -> str | None:
         headers = self.router.current_event.headers or {}
         key = next((value for name, value in headers.items() if name.lower() == "idempotency-key"), None)
-        if key is not None and not 1 <= len(key) <= _LONGEST_KEY:
-            raise AnswerError(400, error=f"Idempotency-Key has 1 to {_LONGEST_KEY} characters")
+        if key is not None and not (1 <= len(key) <= _LONGEST_KEY and key.isprintable()):
+            raise AnswerError(400, error=f"Idempotency-Key has 1 to {_LONGEST_KEY} printable characters")
         return key
 
 

@@ -13,7 +13,8 @@ from database import Address, Direct, Limits, Secret, TlsSettings, secrets_manag
 
 POOL_CONNECTIONS: Final = 5
 POOL_IDLE_SECONDS: Final = 30.0
-_STATEMENT_SECONDS: Final = 10.0
+# Three tries of a statement and three of DynamoDB's still end within a request.
+_STATEMENT_SECONDS: Final = 5.0
 _CONNECT_SECONDS: Final = 10.0
 
 

@@ -1,12 +1,16 @@
 """A store that is away, or goes at some step: what is answered, and what is left."""
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import pytest
 
+from database import Deadline
 from functions.todos import items
 from functions.todos.checker import check
 from functions.todos.items import Items
+from functions.todos.model import TodoInput
 from tests.integration.todos.conftest import DynamoDb, World
 
 Store = Literal["postgres", "dynamodb"]
@@ -119,7 +123,8 @@ def test_a_key_names_one_request(world: World) -> None:
     made = world.call("POST", path, {"title": "t"}, "key")
     assert world.call("POST", path, {"title": "t"}, "key") == made
     assert world.call("POST", path, {"title": "other"}, "key")[0] == 409
-    assert world.call("POST", path, {"title": "t"}, "k" * 256)[0] == 400
+    for wrong in ("k" * 256, "\ud800"):
+        assert world.call("POST", path, {"title": "t"}, wrong)[0] == 400
     assert len(world.stored()) == 1
 
 
@@ -219,3 +224,34 @@ def test_a_store_that_is_away_proves_no_orphan(world: World) -> None:
     with pytest.raises(Exception, match="The user store cannot be reached"):
         check(system.users, system.items, system.now, 0, repair=True)
     assert len(world.stored()) == 1
+
+
+def test_a_user_who_vanishes_in_the_middle_of_a_create_leaves_what_the_checker_takes(world: World) -> None:
+    """The one step between the stores: the todo is left, protected while it is young, then removed (LC-137)."""
+    user = world.user()["id"]
+    system = world.application.system
+
+    def vanish() -> datetime:
+        # The moment of the write is asked for after the user was seen.
+        world.sql("DELETE FROM users WHERE id = %s", user)
+        return datetime.now(UTC)
+
+    todo = replace(system, now=vanish).create_todo(user, TodoInput(title="t"), None, Deadline.after(20))
+    assert todo is not None
+    assert world.stored() == {todo["id"]: user}
+    young = check(system.users, system.items, system.now, 900, repair=True)
+    assert (young.young, young.orphans) == (1, 0)
+    later = check(system.users, system.items, lambda: datetime.now(UTC) + timedelta(hours=1), 900, repair=True)
+    assert (later.orphans, later.repaired, world.stored()) == (1, 1, {})
+
+
+def test_a_user_deleted_and_made_again_with_the_key_keeps_the_todos(world: World) -> None:
+    """The same key is the same id, so what looked like orphans has its user again (LC-137)."""
+    body = {"name": "Grace", "email": "grace@example.com"}
+    user = world.call("POST", "/users", body, "key")[1]["user"]["id"]
+    world.todo(user)
+    world.sql("DELETE FROM users")
+    assert world.call("POST", "/users", body, "key")[1]["user"]["id"] == user
+    system = world.application.system
+    assert check(system.users, system.items, system.now, 0, repair=True).orphans == 0
+    assert world.call("GET", f"/dashboard/{user}")[1]["todoStats"]["total"] == 1
