@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from stack import flink_bench, transactions
+from stack import callback_bench, flink_bench, transactions
 from stack.faults import FaultRun
 from stack.local import LocalStack
 from stack.ports import own_settings
@@ -91,6 +91,27 @@ def flink(
     """Let a plain copy, the shipped filters and a hundred filters read one backlog; records a second, and losses."""
     with own_stack() as stack:
         report = flink_bench.run(stack, records, rounds)
+    if as_json:
+        typer.echo(json.dumps(report.as_dict()))
+    else:
+        report.show(page())
+    raise typer.Exit(0 if report.ok else 1)
+
+
+@app.command()
+def callbacks(
+    *,
+    sessions: Annotated[int, typer.Option(min=1, max=128, help="Sessions that call at the same time.")] = 16,
+    calls: Annotated[int, typer.Option(min=100, help="Calls of a round, of all sessions together.")] = 2000,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each load is measured; medians are told.")] = 3,
+    rate: Annotated[
+        float, typer.Option(min=1, help="Calls a second of all sessions together, where they pause.")
+    ] = 150,
+    as_json: AsJson = False,
+) -> None:
+    """Call a warm Lambda function from many sessions by `aws_lambda.invoke`; milliseconds, lost and wrong answers."""
+    with own_stack() as stack:
+        report = callback_bench.run(stack, sessions, calls, rounds, rate)
     if as_json:
         typer.echo(json.dumps(report.as_dict()))
     else:
