@@ -21,6 +21,9 @@ def package(
     with_boto3: Annotated[
         bool, typer.Option("--with-boto3", help="Pack boto3 too; the runtime has one, of another version.")
     ] = False,
+    certificates: Annotated[
+        Path | None, typer.Option("--certificates", help="Authorities of the database, packed as rds-ca.pem.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Build zip files for AWS Lambda, the same bytes from the same source."""
@@ -29,7 +32,7 @@ def package(
     # All names first: a wrong one should not cost the work for the others.
     for function in [find(name) for name in wanted]:
         console.print(f"packing {function.name} …")
-        built.append(build(function, out, with_boto3=with_boto3))
+        built.append(build(function, out, with_boto3=with_boto3, certificates=certificates))
     if as_json:
         typer.echo(json.dumps({"packages": [_as_dict(one) for one in built]}))
     else:

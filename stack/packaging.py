@@ -22,6 +22,9 @@ from stack.functions_catalogue import LambdaFunction
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 
+CERTIFICATES: Final = "rds-ca.pem"
+"""Where a package has them, for `DB_SSL_ROOT_CERT=/var/task/rds-ca.pem`."""
+
 _COMMON: Final = ("database", "schemas")
 _LEFT_OUT: Final = frozenset({"scripts", "tests"})
 _IN_RUNTIME: Final = frozenset({"boto3", "botocore", "s3transfer"})
@@ -56,17 +59,26 @@ class Package:
     sha256: str
 
 
-def build(function: LambdaFunction, folder: Path, *, with_boto3: bool = False, source: Path = ROOT) -> Package:
+def build(
+    function: LambdaFunction,
+    folder: Path,
+    *,
+    with_boto3: bool = False,
+    certificates: Path | None = None,
+    source: Path = ROOT,
+) -> Package:
     """Write `NAME.zip` into a folder and return what it is.
 
     Args:
         function: What to pack, for its version of Python and its architecture.
         folder: Made if it is not there; an older file of the name is replaced, but only by a whole one.
         with_boto3: Pack the pinned version, rather than use the one of the runtime.
+        certificates: Authorities to verify a database by, such as Amazon's bundle for RDS; `rds-ca.pem` in the package.
         source: The root of a source tree.
 
     Raises:
-        StackError: No source tree, no uv, a dependency that cannot be had for this platform, or a package too large.
+        StackError: No source tree, no such certificates, no uv, a dependency that cannot be had for this platform, or a
+            package too large.
     """
     project = _project(source)
     with tempfile.TemporaryDirectory(prefix="headwater-package-") as temporary:
@@ -74,6 +86,8 @@ def build(function: LambdaFunction, folder: Path, *, with_boto3: bool = False, s
         stage.mkdir()
         _install(function, project, stage, Path(temporary), with_boto3=with_boto3)
         _copy(function, source, stage)
+        if certificates is not None:
+            _place(_there(certificates), stage / CERTIFICATES)
         unpacked = sum(file.stat().st_size for file in _files(stage))
         if unpacked > _LARGEST:
             raise StackError(
@@ -182,6 +196,12 @@ def _copy(function: LambdaFunction, source: Path, stage: Path) -> None:
         # A folder within a package needs the package.
         for parent in list(Path(name).parents)[:-1]:
             _place(source / parent / "__init__.py", stage / parent / "__init__.py")
+
+
+def _there(certificates: Path) -> Path:
+    if not certificates.is_file():
+        raise StackError(f"There is no file {certificates}.", "Give Amazon's bundle of authorities for RDS.")
+    return certificates
 
 
 def _place(file: Path, target: Path) -> None:

@@ -10,6 +10,7 @@ import tomli_w
 
 from stack.functions import aws
 from stack.functions.credentials import ACCOUNT, MASTER, REGION
+from stack.functions_catalogue import find
 from stack.settings import DATABASE, HOST, StackSettings
 
 IAM_DATABASE: Final = "iam"
@@ -23,6 +24,9 @@ CALLEE: Final = "PostgresFunction"
 """The function that SQL calls."""
 
 TODOS_TABLE: Final = "todos"
+
+_SMALLEST_MB: Final = 256
+"""Here a function has the whole environment to import from, which takes more than its package would."""
 
 _SDK: Final = (
     "AWS_ACCESS_KEY_ID",
@@ -75,30 +79,30 @@ def _functions(settings: StackSettings, authority: Path) -> dict[str, dict[str, 
     }
     api = {"USE_SECRETS_MANAGER": "true", "DB_SECRET_NAME": aws.API_SECRET, **database}
 
-    def function(handler: str, memory_mb: int, timeout: int, environment: dict[str, str]) -> dict[str, Any]:
-        return {"handler": handler, "memory_mb": memory_mb, "timeout_seconds": timeout, "environment": environment}
+    def function(name: str, environment: dict[str, str]) -> dict[str, Any]:
+        known = find(name)
+        return {
+            "handler": known.handler,
+            "memory_mb": max(known.memory_mb, _SMALLEST_MB),
+            "timeout_seconds": known.timeout_seconds,
+            "environment": environment,
+        }
 
-    power, stop = "functions.cluster_power", "functions.cluster_power.auto_stop.handler"
+    idle = stopping | {"API_GATEWAY_ID": aws.IDLE_API}
     target = {"POSTGRES_FUNCTION_NAME": CALLEE}
     return {
-        "PostgresFunction": function("callbacks.postgres_function.handler", 256, 30, {}),
-        "LambdaToPostgres": function("callbacks.lambda_to_postgres.handler", 256, 30, secret),
+        CALLEE: function(CALLEE, {}),
+        "LambdaToPostgres": function("LambdaToPostgres", secret),
         # In the pipeline's own database, where the bridge reads.
-        "PostgresSetupFunction": function(
-            "callbacks.setup_function.handler", 256, 60, secret | target | {"DB_NAME": DATABASE}
-        ),
-        "auto-start": function(f"{power}.auto_start.handler", 256, 60, cluster),
-        "auto-stop": function(stop, 256, 60, stopping),
-        "auto-stop-idle": function(stop, 256, 60, stopping | {"API_GATEWAY_ID": aws.IDLE_API}),
-        "auto-stop-forced": function(
-            stop, 256, 60, stopping | {"API_GATEWAY_ID": aws.IDLE_API, "ALLOW_STOP_WITH_ACTIVE_SLOTS": "true"}
-        ),
-        "iam-initializer": function(
-            "functions.iam_database.initializer.handler", 256, 300, iam | database | {"RDS_SECRET_NAME": aws.SECRET}
-        ),
-        "iam-query": function("functions.iam_database.query.handler", 256, 60, iam | database),
-        "todos": function("functions.todos.handler.handler", 512, 30, todos),
-        "todos-checker": function("functions.todos.checker.handler", 512, 60, todos | {"ORPHAN_GRACE_SECONDS": "1"}),
-        "serverless-api": function("functions.serverless_api.handler.handler", 512, 30, api),
-        "serverless-api-init-db": function("functions.serverless_api.init_db.handler", 512, 60, api),
+        "PostgresSetupFunction": function("PostgresSetupFunction", secret | target | {"DB_NAME": DATABASE}),
+        "auto-start": function("auto-start", cluster),
+        "auto-stop": function("auto-stop", stopping),
+        "auto-stop-idle": function("auto-stop", idle),
+        "auto-stop-forced": function("auto-stop", idle | {"ALLOW_STOP_WITH_ACTIVE_SLOTS": "true"}),
+        "iam-initializer": function("iam-initializer", iam | database | {"RDS_SECRET_NAME": aws.SECRET}),
+        "iam-query": function("iam-query", iam | database),
+        "todos": function("todos", todos),
+        "todos-checker": function("todos-checker", todos | {"ORPHAN_GRACE_SECONDS": "1"}),
+        "serverless-api": function("serverless-api", api),
+        "serverless-api-init-db": function("serverless-api-init-db", api),
     }

@@ -15,12 +15,13 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from functions.serverless_api.scripts import package, wrong_settings
+from functions.serverless_api.scripts import wrong_settings
 from functions.serverless_api.settings import ApiSettings
 
 _FRAMEWORK: Final = "serverless@3.40.0"
 _NEEDED: Final = ("LAMBDA_SECURITY_GROUP_ID", "PRIVATE_SUBNET_1A", "PRIVATE_SUBNET_1B")
-_HERE: Final = package.ROOT / "functions" / "serverless_api"
+_ROOT: Final = Path(__file__).resolve().parents[3]
+_HERE: Final = _ROOT / "functions" / "serverless_api"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -45,13 +46,21 @@ def main(arguments: list[str] | None = None) -> int:
         if settings.use_local_db or given.certificates is None:
             sys.stderr.write("give --certificates, and unset USE_LOCAL_DB: the functions verify the database's TLS\n")
             return 2
-        package.build(package.ROOT / "dist" / "serverless-api.zip", certificates=given.certificates)
+        packed = subprocess.run(packing(given.certificates.absolute()), cwd=_ROOT, check=False)
+        if packed.returncode:
+            return packed.returncode
     return subprocess.run(command(npx, given.action, given.stage), cwd=_HERE, check=False).returncode
 
 
 def missing_variables(environment: Mapping[str, str]) -> list[str]:
     """Return the variables of the network that are not set."""
     return [name for name in _NEEDED if not environment.get(name)]
+
+
+def packing(certificates: Path) -> list[str]:
+    """Return the command line that builds the package which serverless.yml names."""
+    headwater = [sys.executable, "-m", "stack", "package", "serverless-api"]
+    return [*headwater, "--out", "dist/lambda", "--certificates", str(certificates)]
 
 
 def command(npx: str, action: str, stage: str) -> list[str]:

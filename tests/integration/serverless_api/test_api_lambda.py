@@ -3,6 +3,7 @@
 import platform
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from functions.serverless_api.scripts import package
+from stack.functions_catalogue import find
+from stack.packaging import ROOT, build
 from stack.ports import free_ports
 from tests.integration.lambdas.conftest import Service
 from tests.integration.serverless_api.conftest import local
@@ -23,9 +25,13 @@ _ITS_PLATFORM = (sys.platform, platform.machine(), *sys.version_info[:2]) == ("l
 
 @pytest.fixture(scope="module")
 def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The unpacked package, with its dependencies where it could run."""
-    folder = tmp_path_factory.mktemp("package")
-    package.unpacked(folder, dependencies=_ITS_PLATFORM)
+    """The unpacked package where it could run, else the source tree."""
+    if not _ITS_PLATFORM:
+        return ROOT
+    built = build(find("serverless-api"), tmp_path_factory.mktemp("package"))
+    folder = tmp_path_factory.mktemp("code")
+    with zipfile.ZipFile(built.file) as archive:
+        archive.extractall(folder)
     return folder
 
 

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,12 @@ import yaml
 
 from functions.serverless_api.handler import handler as api_handler
 from functions.serverless_api.init_db import handler as init_handler
-from functions.serverless_api.scripts import deploy, package
+from functions.serverless_api.scripts import deploy
 from functions.serverless_api.settings import ApiSettings
+from stack.functions_catalogue import find
+from stack.packaging import ROOT
 
-DESCRIPTION = package.ROOT / "functions" / "serverless_api" / "serverless.yml"
+DESCRIPTION = ROOT / "functions" / "serverless_api" / "serverless.yml"
 
 
 class _Loader(yaml.SafeLoader):
@@ -63,26 +64,13 @@ def test_the_handlers_that_are_named_are_there(described: Any) -> None:
     assert functions["api"]["events"] == [{"httpApi": "*"}]
 
 
-def test_the_package_has_the_code_and_neither_scripts_nor_tests(tmp_path: Path) -> None:
-    """And the same bytes each time (LC-159, LC-164)."""
-    first, second = tmp_path / "a.zip", tmp_path / "b.zip"
-    bundle = tmp_path / "bundle.pem"
-    bundle.write_text("certificates")
-    for archive in (first, second):
-        package.build(archive, certificates=bundle, dependencies=False)
-    names = zipfile.ZipFile(first).namelist()
-    assert {"functions/serverless_api/handler.py", "functions/serverless_api/init_db.py", "rds-ca.pem"} <= set(names)
-    assert "database/link.py" in names
-    assert not [name for name in names if "scripts" in name or "test" in name or "todos" in name]
-    assert first.read_bytes() == second.read_bytes()
-
-
-def test_the_package_names_its_dependencies_without_those_of_the_runtime() -> None:
-    """Each pinned; boto3 is the runtime's (LC-159)."""
-    names = {each.partition("==")[0] for each in package.requirements()}
-    assert {"flask", "apig-wsgi", "sqlalchemy", "psycopg[binary]", "pydantic-settings"} <= names
-    assert "boto3" not in names
-    assert all("==" in each for each in package.requirements())
+def test_the_package_that_is_deployed_is_the_one_that_is_built(described: Any) -> None:
+    """`headwater package` writes what the description names, scripts left out, and certificates in (LC-159, LC-164)."""
+    line = deploy.packing(Path("/bundle.pem"))
+    folder = line[line.index("--out") + 1]
+    artifact = (DESCRIPTION.parent / described["package"]["artifact"]).resolve()
+    assert artifact == ROOT / folder / f"{find('serverless-api').name}.zip"
+    assert line[-2:] == ["--certificates", "/bundle.pem"]
 
 
 @pytest.mark.parametrize(
@@ -120,7 +108,7 @@ def test_nothing_is_deployed_while_a_variable_is_missing(
 def test_importing_the_handler_outside_lambda_reads_no_setting() -> None:
     """And in Lambda a missing variable stops the start, with its name (LC-151, LC-155)."""
     program = "import functions.serverless_api.handler"
-    bare = {"PATH": "", "PYTHONPATH": str(package.ROOT)}
+    bare = {"PATH": "", "PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, "-c", program], env=bare, check=True)
     started = subprocess.run(
         [sys.executable, "-c", program],
