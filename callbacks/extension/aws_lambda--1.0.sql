@@ -64,7 +64,7 @@ CREATE FUNCTION aws_lambda._refuse(detail text, hint text) RETURNS void
     LANGUAGE plpgsql
 AS $$
 BEGIN
-    -- Words of AWS. The state is none of a lost connection: that of the caller is well.
+    -- The state is none of a lost connection: that of the caller is well.
     RAISE EXCEPTION USING
         ERRCODE = 'system_error', MESSAGE = 'invoke API failed', DETAIL = detail, HINT = hint;
 END
