@@ -12,6 +12,7 @@ from uuid import uuid4
 import boto3
 import psycopg
 import pytest
+import structlog
 from psycopg.conninfo import conninfo_to_dict
 
 from database import RetryPolicy
@@ -151,6 +152,8 @@ def world(database_url: str, dynamodb_local: DynamoDb, monkeypatch: pytest.Monke
     application.logger.registered_handler.setStream(log)
     made = World(settings, application, postgres, dynamo, direct.Table(table), database_url, log, admin)
     yield made
+    # The application sends the events of the whole process through its log.
+    structlog.reset_defaults()
     admin.close()
     application.system.pool.close()
     made.table.delete()

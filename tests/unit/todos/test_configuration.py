@@ -4,11 +4,12 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg
 import pytest
+import structlog
 from pydantic import ValidationError
 
 from database import Deadline, Direct, Limits, Secret
@@ -35,7 +36,7 @@ ENVIRONMENT = {
 
 
 @pytest.fixture
-def environment(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     """Set the variables of the function, with changes; None takes one away."""
 
     def change(**changes: str | None) -> None:
@@ -43,7 +44,9 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
             monkeypatch.delenv(name, raising=False) if value is None else monkeypatch.setenv(name, value)
 
     change(RDS_PASSWORD_SECRET=None, DYNAMODB_USER_INDEX=None)
-    return change
+    yield change
+    # An application sends the events of the whole process through its log.
+    structlog.reset_defaults()
 
 
 def test_the_password_comes_from_the_environment(environment: Callable[..., None]) -> None:
