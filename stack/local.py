@@ -31,6 +31,7 @@ _STAYS = ("cdc", "value_format", "registry_url")
 _STARTUP_SECONDS = 120
 _SUPERVISOR_SECONDS = 15
 _STOP_SECONDS = 15
+_SETTLE_SECONDS = 3
 _START_TRIES = 4
 """A service that died this often while it was waited for will not come up by waiting."""
 
@@ -167,6 +168,14 @@ class LocalStack:
 
     def _starts(self, service: Service) -> int:
         return restarts.read(self.state.starts).get(service.name, 0)
+
+    def settle(self, seconds: float = _SETTLE_SECONDS) -> None:
+        """Wait until the supervisor counts every process as running, as it does a second after its start."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if all(process.state != "STARTING" for process in self.processes().values()):
+                return
+            self.cancelled.wait(0.05)
 
     def remember_classes(self) -> None:
         """Let each Java service write down its parsed classes, unless it did so before: later starts are quicker."""

@@ -77,6 +77,7 @@ def inspect(stack: LocalStack) -> StackStatus:
             "flink": settings.flink_url,
         }
         | ({"connect": settings.connect_url} if settings.cdc == "debezium" else {})
+        | ({"todos": settings.todos_url, "serverless-api": settings.serverless_api_url} if settings.functions else {})
         | ({"schema-registry": settings.schemas_url} if settings.schemas_url else {}),
         memory_bytes=_memory(stack) if processes else 0,
         consumers=_consumers(settings.kafka_bootstrap) if processes else (),

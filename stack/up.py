@@ -40,6 +40,7 @@ def bring_up(stack: LocalStack, console: Console) -> None:
             _fetch(stack, console)
             stack.open()
             _run(_steps(stack), stack, console)
+            stack.settle()
     except BaseException:
         stack.cancelled.set()
         stack.close()
