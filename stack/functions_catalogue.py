@@ -17,12 +17,13 @@ class LambdaFunction:
         name: Of the function, and so of its package.
         handler: `module.function`.
         extra: The extra of pyproject.toml that says what it needs.
-        folders: Its own code, below the root of the project; `database` and `schemas` come with every function.
+        code: Its own folders and modules, below the root of the project; `database` and `schemas` come with every
+            function.
         memory_mb: Also its share of a processor.
         timeout_seconds: Of one call.
         required: Variables without which it does not start.
         optional: Variables that have defaults, or of which one choice is needed.
-        left_out: What of its folders is not for AWS.
+        left_out: What of its code is not for AWS.
         python: The runtime's version.
         architecture: `arm64`; `x86_64` where the runtime is that of Python 3.11, whose system has glibc 2.26, and
             psycopg's wheels for arm64 want 2.27.
@@ -31,7 +32,7 @@ class LambdaFunction:
     name: str
     handler: str
     extra: str
-    folders: tuple[str, ...]
+    code: tuple[str, ...]
     memory_mb: int
     timeout_seconds: int
     required: tuple[str, ...] = ()
@@ -120,7 +121,7 @@ _EVERY: Final = (
         "auto-start",
         "functions.cluster_power.auto_start.handler",
         "cluster-power",
-        ("functions/cluster_power",),
+        ("functions/cluster_power", "functions/logs.py"),
         128,
         60,
         required=("AURORA_CLUSTER_ID",),
@@ -132,7 +133,7 @@ _EVERY: Final = (
         "auto-stop",
         "functions.cluster_power.auto_stop.handler",
         "cluster-power",
-        ("functions/cluster_power",),
+        ("functions/cluster_power", "functions/logs.py"),
         256,
         60,
         required=("AURORA_CLUSTER_ID",),
@@ -151,7 +152,7 @@ _EVERY: Final = (
         "iam-initializer",
         "functions.iam_database.initializer.handler",
         "iam-database",
-        ("functions/iam_database",),
+        ("functions/iam_database", "functions/logs.py"),
         256,
         300,
         required=("DB_HOST", "RDS_SECRET_NAME"),
@@ -161,7 +162,7 @@ _EVERY: Final = (
         "iam-query",
         "functions.iam_database.query.handler",
         "iam-database",
-        ("functions/iam_database",),
+        ("functions/iam_database", "functions/logs.py"),
         256,
         300,
         required=("DB_HOST",),
@@ -198,7 +199,7 @@ _EVERY: Final = (
         "serverless-api",
         "functions.serverless_api.handler.handler",
         "serverless-api",
-        ("functions/serverless_api",),
+        ("functions/serverless_api", "functions/logs.py"),
         512,
         30,
         optional=_API,
@@ -209,7 +210,7 @@ _EVERY: Final = (
         "serverless-api-init-db",
         "functions.serverless_api.init_db.handler",
         "serverless-api",
-        ("functions/serverless_api",),
+        ("functions/serverless_api", "functions/logs.py"),
         512,
         120,
         optional=_API,

@@ -184,10 +184,10 @@ def _install(
 
 def _copy(function: LambdaFunction, source: Path, stage: Path) -> None:
     unwanted = {source / name for name in function.left_out}
-    for name in (*function.folders, *_COMMON):
-        if not (source / name).is_dir():
-            raise StackError(f"There is no folder {name} in {source}.", "Correct stack/functions_catalogue.py.")
-        for file in _files(source / name):
+    for name in (*function.code, *_COMMON):
+        if not (source / name).exists():
+            raise StackError(f"There is no {name} in {source}.", "Correct stack/functions_catalogue.py.")
+        for file in _files(source / name) if (source / name).is_dir() else (source / name,):
             place = file.relative_to(source)
             # Only of our own: a dependency may have a module of such a name.
             left_out = any(part in _LEFT_OUT or part.startswith(".") for part in place.parts)

@@ -5,7 +5,6 @@ Owns signals, logs, and that a lost database is waited for.
 
 import argparse
 import asyncio
-import logging
 import signal
 import sys
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ import psycopg
 import structlog
 from pydantic import ValidationError
 
+from callbacks import logs
 from callbacks.bridge.serving import Bridge
 from callbacks.bridge.settings import BridgeSettings
 from callbacks.bridge.wire import WireError
@@ -38,7 +38,7 @@ def main() -> int:
         if check:
             return _check(address)
         settings = BridgeSettings()
-        _configure_logs(settings.log_level)
+        logs.configure(settings.log_level)
     except (ValidationError, ValueError) as error:
         sys.stderr.write(f"the bridge cannot start: {error}\n")
         return _UNUSABLE
@@ -83,23 +83,6 @@ def _check(address: Direct) -> int:
     running = row == (True,)
     sys.stdout.write("running\n" if running else "no bridge runs for this database\n")
     return 0 if running else 1
-
-
-def _configure_logs(level: str) -> None:
-    number = logging.getLevelNamesMapping().get(level.upper())
-    if number is None:
-        message = f"LOG_LEVEL is {level!r}: set debug, info, warning or error"
-        raise ValueError(message)
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(),
-        cache_logger_on_first_use=True,
-    )
 
 
 if __name__ == "__main__":

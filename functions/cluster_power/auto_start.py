@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import structlog
 
-from functions.cluster_power import logs
+from functions import logs
 from functions.cluster_power.answers import Outcome, failure
 from functions.cluster_power.aws import client
 from functions.cluster_power.cluster import AVAILABLE, STARTING, STOPPED, Cluster, ClusterError, StateConflictError

@@ -14,7 +14,7 @@ from typing import Any, Self
 import structlog
 
 from database import DatabaseSettings
-from functions.cluster_power import logs
+from functions import logs
 from functions.cluster_power.activity import Activity, ActivityError
 from functions.cluster_power.answers import Outcome, failure
 from functions.cluster_power.aws import client

@@ -27,7 +27,7 @@ from database import (
     public_text,
     secrets_manager,
 )
-from functions.iam_database import logs
+from functions import logs
 from functions.iam_database.settings import InitializerSettings
 
 _log = structlog.get_logger()

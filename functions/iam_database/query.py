@@ -23,7 +23,7 @@ from database import (
     connect,
     public_text,
 )
-from functions.iam_database import logs
+from functions import logs
 from functions.iam_database.settings import QuerySettings
 
 _log = structlog.get_logger()

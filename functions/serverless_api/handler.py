@@ -13,7 +13,7 @@ import structlog
 from apig_wsgi import make_lambda_handler
 
 from database import Deadline
-from functions.serverless_api import logs
+from functions import logs
 from functions.serverless_api.application import create_application
 from functions.serverless_api.engine import database
 from functions.serverless_api.settings import in_lambda

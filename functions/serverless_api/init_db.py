@@ -11,7 +11,7 @@ from sqlalchemy import inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from database import AddressError
-from functions.serverless_api import logs
+from functions import logs
 from functions.serverless_api.engine import Database, database
 from functions.serverless_api.handler import Context, deadline
 from functions.serverless_api.models import Base

@@ -17,14 +17,14 @@ FUNCTIONS = pytest.mark.parametrize("function", CATALOGUE.values(), ids=CATALOGU
 def test_the_handler_lies_in_the_functions_own_folders(function: LambdaFunction) -> None:
     """What a package holds is what Lambda is told to call (LC-159)."""
     module = Path(*function.handler.split(".")[:-1]).with_suffix(".py")
-    assert any(Path(folder) in module.parents for folder in function.folders)
+    assert any(Path(folder) in module.parents for folder in function.code)
     assert (ROOT / module).is_file()
 
 
 @FUNCTIONS
 def test_every_variable_is_one_that_the_code_reads(function: LambdaFunction) -> None:
     """No variable is told that nobody reads."""
-    code = [path.read_text() for folder in (*function.folders, "database") for path in (ROOT / folder).rglob("*.py")]
+    code = [path.read_text() for folder in (*function.code, "database") for path in (ROOT / folder).rglob("*.py")]
     unknown = [
         name
         for name in (*function.required, *function.optional)
