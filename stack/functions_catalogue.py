@@ -84,7 +84,15 @@ _EVERY: Final = (
         ("producer",),
         512,
         30,
-        optional=(*_DATABASE, "METADATA_SERVICE_URL", "HEADER_ENTITY_FIELDS", "MAX_BULK_EVENTS", "LOG_LEVEL"),
+        optional=(
+            *_DATABASE,
+            "AURORA_AUTO_START_FUNCTION_NAME",
+            "AUTO_START_TIMEOUT",
+            "METADATA_SERVICE_URL",
+            "HEADER_ENTITY_FIELDS",
+            "MAX_BULK_EVENTS",
+            "LOG_LEVEL",
+        ),
     ),
     LambdaFunction(
         "PostgresFunction",
