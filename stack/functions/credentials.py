@@ -29,6 +29,7 @@ class Credentials:
         """Return those of a state folder, made at the first time; only its owner can read them."""
         file = root / "functions.json"
         if not file.exists():
+            root.mkdir(parents=True, exist_ok=True)
             made = cls(f"AKIA{secrets.token_hex(8).upper()}", secrets.token_urlsafe(30), secrets.token_urlsafe(24))
             partial = file.with_suffix(".partial")
             partial.unlink(missing_ok=True)
