@@ -157,9 +157,10 @@ class Sessions:
                 "the database behind the gateway asks for a password: let it trust the gateway's address",
                 "the server does not trust the gateway",
             )
-        writer.write(answer)
-        # What else the server says, such as that there is no such database, the client reads itself.
+        # Before the client hears of it, as for a refusal: whoever was let in is in the log by then.
         _log.info("login", user=startup.user[:_NAME], by=by)
+        # What else the server says, such as that there is no such database, the client reads itself.
+        writer.write(answer)
         return upstream
 
     async def _upstream(self, ends: list[asyncio.StreamWriter]) -> _Streams:
