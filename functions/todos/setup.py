@@ -11,6 +11,7 @@ from typing import Any, Final, LiteralString
 import psycopg
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import ValidationError
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from database import AddressError, Deadline, RetryPolicy, connect, public_text
 from functions.todos import items
@@ -58,8 +59,19 @@ def create_items(settings: TodoSettings, client: Any) -> None:
 
     Raises:
         ClientError: DynamoDB refuses.
-        BotoCoreError: It cannot be reached, or the table is not ready in time.
+        BotoCoreError: It cannot be reached within a minute, or the table is not ready in time.
     """
+    # The client gives up soon, for the sake of requests; whoever sets up has the time to wait for a store that starts.
+    patient = Retrying(
+        retry=retry_if_exception_type(BotoCoreError),
+        stop=stop_after_delay(_SECONDS),
+        wait=wait_exponential(multiplier=0.5, max=5.0),
+        reraise=True,
+    )
+    patient(_create_items, settings, client)
+
+
+def _create_items(settings: TodoSettings, client: Any) -> None:
     with suppress(client.exceptions.ResourceInUseException):
         client.create_table(
             TableName=settings.dynamodb_table_name,

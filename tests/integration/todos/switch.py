@@ -15,6 +15,7 @@ class Switch:
         self.target = target
         self._lock = threading.Lock()
         self._down = False
+        self.refused = threading.Event()
         self._next: Cut | None = None
         self._sockets: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
@@ -55,6 +56,7 @@ class Switch:
                 return
             if self._down:
                 caller.close()
+                self.refused.set()
                 continue
             try:
                 server = socket.create_connection(("127.0.0.1", self.target), timeout=5)

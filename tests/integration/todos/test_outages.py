@@ -1,5 +1,6 @@
 """A store that is away, or goes at some step: what is answered, and what is left."""
 
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -7,7 +8,7 @@ from typing import Any, Literal
 import pytest
 
 from database import Deadline
-from functions.todos import items
+from functions.todos import items, setup
 from functions.todos.checker import check
 from functions.todos.items import Items
 from functions.todos.model import TodoInput
@@ -192,6 +193,17 @@ def test_connections_go_back_on_every_path(world: World) -> None:
         " WHERE datname = current_database() AND client_port IS NOT NULL AND pid <> pg_backend_pid()"
     )
     assert row[0] <= 5
+
+
+def test_the_setup_waits_for_a_store_that_is_still_starting(world: World) -> None:
+    """One that cuts every connection at first is asked again, longer than a request would (LC-126)."""
+    world.dynamodb.down()
+    refused = world.dynamodb.refused
+    healer = threading.Thread(target=lambda: refused.wait(20) and world.dynamodb.heal())
+    healer.start()
+    setup.create_items(world.settings, items.client(world.settings))
+    healer.join()
+    assert refused.is_set()
 
 
 def test_a_missing_table_is_a_failure_without_the_inside(world: World) -> None:
