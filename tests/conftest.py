@@ -76,6 +76,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByModule:
     return ByModule(config, log)
 
 
+@pytest.fixture(autouse=True)
+def _no_credentials_of_others() -> None:
+    """Forget the SDK's own session: it keeps the credentials that were in the environment when it was first asked."""
+    if (boto3 := sys.modules.get("boto3")) is not None:
+        boto3.DEFAULT_SESSION = None
+
+
 @pytest.fixture(scope="session")
 def state_folder() -> Iterator[Path]:
     """A folder for services, apart from pytest's own.
