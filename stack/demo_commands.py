@@ -1,6 +1,8 @@
 """Owns `headwater demo`: which demonstration runs, on which stack, and what stays of it afterwards."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Literal
 
 import typer
@@ -35,9 +37,9 @@ def demo(
     ] = "local",
 ) -> None:
     """Send real events through the whole pipeline and show how they travel; or walk through the functions."""
-    if what == "functions":
-        raise typer.Exit(_demo_functions(as_json=as_json, keep=keep, cdc=cdc))
     if target == "compose":
+        if what == "functions":
+            raise StackError("The functions do not run in containers.", "Leave out --target.")
         if cdc is not None:
             raise StackError("In containers the profile chooses the engine.", f"docker compose --profile {cdc} up -d")
         settings = StackSettings()
@@ -45,49 +47,51 @@ def demo(
         result = run_demo(settings, console, events=events, rate=rate)
         _print_demo(result, as_json=as_json)
         raise typer.Exit(0 if result.ok else 1)
+    with _running(cdc, functions=what == "functions", keep=keep) as (stack, stays):
+        if what == "functions":
+            ok = _demo_functions(stack, as_json=as_json)
+        else:
+            result = run_demo(stack.settings, console, events=events, rate=rate)
+            _print_demo(result, as_json=as_json)
+            ok = result.ok
+            if not as_json and stays:
+                print_status(stack)
+    raise typer.Exit(0 if ok else 1)
+
+
+@contextmanager
+def _running(cdc: CdcEngine | None, *, functions: bool, keep: bool) -> Iterator[tuple[LocalStack, bool]]:
+    """Yield the running stack, or one that is started for this, and whether it stays."""
     stack = current_stack()
-    started = not stack.supervisor.alive
-    if started:
-        stack = engines.chosen(LocalStack(StackSettings()), cdc)
-        stack.close()
-        bring_up(stack, console)
-    else:
+    if stack.supervisor.alive:
         engines.refuse_other(stack, cdc)
+        if functions:
+            refuse_without_functions(stack)
+        yield stack, True
+        return
+    settings = StackSettings()
+    if functions:
+        settings = settings.model_copy(update={"functions": True})
+    stack = engines.chosen(LocalStack(settings), cdc)
+    stack.close()
+    bring_up(stack, console)
     try:
-        result = run_demo(stack.settings, console, events=events, rate=rate)
-        _print_demo(result, as_json=as_json)
-        if not as_json and (keep or not started):
-            print_status(stack)
+        yield stack, keep
     finally:
-        if started and not keep:
+        if not keep:
             console.print("Stopping the stack …")
             stack.close()
-    raise typer.Exit(0 if result.ok else 1)
 
 
-def _demo_functions(*, as_json: bool, keep: bool, cdc: CdcEngine | None) -> int:
-    stack = current_stack()
-    started = not stack.supervisor.alive
-    if started:
-        settings = StackSettings().model_copy(update={"functions": True})
-        stack = engines.chosen(LocalStack(settings), cdc)
-        stack.close()
-        bring_up(stack, console)
-    else:
-        refuse_without_functions(stack)
-    try:
-        walks = run_functions_demo(stack, page() if not as_json else console)
-    finally:
-        if started and not keep:
-            console.print("Stopping the stack …")
-            stack.close()
+def _demo_functions(stack: LocalStack, *, as_json: bool) -> bool:
+    walks = run_functions_demo(stack, page() if not as_json else console)
     ok = all(walk.ok for walk in walks)
     if as_json:
         typer.echo(json.dumps({"systems": [walk.as_dict() for walk in walks], "ok": ok}))
     else:
         good = sum(walk.ok for walk in walks)
         page().print(f"\n{'[green]✓' if ok else '[red]✗'} {good} of {len(walks)} systems did what they must[/]")
-    return 0 if ok else 1
+    return ok
 
 
 def _print_demo(result: DemoResult, *, as_json: bool) -> None:

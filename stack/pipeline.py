@@ -6,11 +6,10 @@ Must never run a stage in this process: they are programs here, configured by th
 import sys
 from pathlib import Path
 
-import httpx
-
 import schemas
 from stack import flink, formats, java, kafka, maven
 from stack.errors import StackError
+from stack.probes import answers
 from stack.service import Service
 from stack.settings import HOST, StackSettings
 from stack.state import State
@@ -33,7 +32,7 @@ def producer(settings: StackSettings, more: dict[str, str]) -> Service:
             "PRODUCER_PORT": str(settings.producer_port),
             **more,
         },
-        ready=lambda: _answers(f"{settings.producer_url}/api/v1/events/health"),
+        ready=lambda: answers(f"{settings.producer_url}/api/v1/events/health"),
         endpoint=settings.producer_url,
     )
 
@@ -50,16 +49,9 @@ def cdc(settings: StackSettings) -> Service:
             "CDC_HTTP_PORT": str(settings.cdc_port),
             **formats.engine(settings),
         },
-        ready=lambda: _answers(f"{settings.cdc_url}/readyz"),
+        ready=lambda: answers(f"{settings.cdc_url}/readyz"),
         endpoint=settings.cdc_url,
     )
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=3).is_success
-    except httpx.HTTPError:
-        return False
 
 
 def filters_file(settings: StackSettings, state: State) -> Path:

@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 
 import psycopg
+from psycopg import sql
 from pydantic import SecretStr
 
 from callbacks import extension
@@ -139,10 +140,14 @@ def _maintenance_url(settings: StackSettings) -> str:
     return f"postgresql://postgres@{HOST}:{settings.postgres_port}/postgres"
 
 
+def create_database(settings: StackSettings, name: str) -> None:
+    """Create a database when it is missing."""
+    with psycopg.connect(_maintenance_url(settings), autocommit=True) as connection:
+        if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone() is None:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+
+
 def create_tables(settings: StackSettings) -> None:
     """Create the event database when it is missing, and its tables."""
-    with psycopg.connect(_maintenance_url(settings), autocommit=True) as connection:
-        found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone()
-        if found is None:
-            connection.execute(f"CREATE DATABASE {DATABASE}")
+    create_database(settings, DATABASE)
     tables.create_tables(DatabaseSettings(database_url=SecretStr(settings.database_url)))

@@ -13,6 +13,9 @@ from stack.functions.credentials import ACCOUNT, MASTER, REGION
 from stack.functions_catalogue import find
 from stack.settings import DATABASE, HOST, StackSettings
 
+GATEWAY_HOST: Final = "localhost"
+"""The name in tokens and in the certificate of the IAM gateway."""
+
 IAM_DATABASE: Final = "iam"
 IAM_USER: Final = "query_function"
 TODOS_DATABASE: Final = "todos"
@@ -67,9 +70,9 @@ def _functions(settings: StackSettings, authority: Path) -> dict[str, dict[str, 
     secret = {"DB_SECRET_ARN": aws.SECRET, "DB_NAME": DEMO_DATABASE, **database}
     cluster = {"AURORA_CLUSTER_ID": aws.CLUSTER}
     stopping = {**cluster, "API_GATEWAY_ID": aws.API, "DATABASE_URL": settings.database_url}
-    iam = {"DB_HOST": "localhost", "DB_PORT": str(settings.iam_port), "DB_NAME": IAM_DATABASE, "DB_IAM_USER": IAM_USER}
+    iam = {"DB_HOST": GATEWAY_HOST, "DB_PORT": str(settings.iam_port), "DB_NAME": IAM_DATABASE, "DB_IAM_USER": IAM_USER}
     todos = {
-        "RDS_HOST": "localhost",
+        "RDS_HOST": GATEWAY_HOST,
         "RDS_PORT": str(settings.iam_port),
         "RDS_DATABASE": TODOS_DATABASE,
         "RDS_PASSWORD_SECRET": aws.SECRET,

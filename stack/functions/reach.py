@@ -23,10 +23,9 @@ class Reach:
 
     def sdk(self, service: str) -> Any:
         """Return AWS's client of a service, sent to where the stack has it."""
-        urls = {"lambda": self.settings.lambda_url, "dynamodb": self.settings.dynamodb_url}
         return boto3.client(
             service,
-            endpoint_url=urls.get(service, self.settings.aws_url),
+            endpoint_url=self.settings.lambda_url if service == "lambda" else self.settings.aws_url,
             region_name=REGION,
             aws_access_key_id=self.known.access_key,
             aws_secret_access_key=self.known.secret_key,

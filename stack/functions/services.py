@@ -5,22 +5,20 @@ Must never run one in this process, and must never know what a function does.
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
 import psycopg
-from psycopg import sql
 
-from stack import dynamodb
+from stack import dynamodb, postgres
 from stack.errors import StackError
 from stack.functions import aws, configuration
 from stack.functions.credentials import MASTER, REGION, Credentials
 from stack.functions.reach import Reach
 from stack.functions.walk import WalkError
+from stack.probes import answers, listens
 from stack.service import Service
 from stack.settings import HOST, StackSettings
 from stack.state import State
@@ -35,9 +33,6 @@ SERVICES: Final = (LAMBDA, AWS, dynamodb.SERVICE, GATEWAY)
 """In the order in which they stop: what asks, before what is asked."""
 
 HELPERS: Final = (FOLLOWER, BRIDGE)
-
-_GATEWAY_HOST: Final = "localhost"
-"""The name in tokens and in the certificate."""
 
 _REMEDY: Final = "Run `headwater up --with functions` again; `headwater logs postgres` may tell more."
 
@@ -76,7 +71,7 @@ def authority(state: State) -> Path:
 def iam_login(settings: StackSettings, state: State) -> dict[str, Any]:
     """Return the libpq parameters of a login at the gateway as the recurring query's role, without its token."""
     return {
-        "host": _GATEWAY_HOST,
+        "host": configuration.GATEWAY_HOST,
         "port": settings.iam_port,
         "user": configuration.IAM_USER,
         "dbname": configuration.IAM_DATABASE,
@@ -101,7 +96,8 @@ def create_stores(settings: StackSettings, state: State) -> None:
     Raises:
         StackError: A program that creates its own fails, with what it said.
     """
-    _create_databases(settings)
+    for name in configuration.DATABASES:
+        postgres.create_database(settings, name)
     known = Credentials.of(state.root)
     base = {"DB_SSL_MODE": "disable", **sdk(settings, known)}
     _run("callbacks", base | {"DATABASE_URL": settings.database_url, "POSTGRES_FUNCTION_NAME": configuration.CALLEE})
@@ -129,15 +125,6 @@ def _run(program: str, environment: dict[str, str]) -> None:
         raise StackError(f"`python -m {program}` failed: {(done.stderr or done.stdout).strip()[-600:]}", _REMEDY)
 
 
-def _create_databases(settings: StackSettings) -> None:
-    url = f"{settings.database_url.rsplit('/', 1)[0]}/postgres"
-    with psycopg.connect(url, autocommit=True) as connection:
-        known = {name for (name,) in connection.execute("SELECT datname FROM pg_database").fetchall()}
-        for name in configuration.DATABASES:
-            if name not in known:
-                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-
-
 def _file(state: State) -> Path:
     return state.run / "lambdas.toml"
 
@@ -149,12 +136,12 @@ def _aws(settings: StackSettings, known: Credentials) -> Service:
         environment={
             "AWS_EMULATOR_PORT": str(settings.aws_port),
             "AWS_EMULATOR_REGION": REGION,
-            "AWS_EMULATOR_DATABASE_HOST": _GATEWAY_HOST,
+            "AWS_EMULATOR_DATABASE_HOST": configuration.GATEWAY_HOST,
             "AWS_EMULATOR_DATABASE_PORT": str(settings.iam_port),
             "AWS_EMULATOR_DATABASE_USER": MASTER,
             "AWS_EMULATOR_DATABASE_PASSWORD": known.master_password,
         },
-        ready=lambda: _listens(settings.aws_port),
+        ready=lambda: listens(settings.aws_port),
         endpoint=settings.aws_url,
     )
 
@@ -165,7 +152,7 @@ def _gateway(settings: StackSettings, state: State, known: Credentials) -> Servi
         command=(sys.executable, "-m", "stack.iam_gateway"),
         environment={
             "IAM_GATEWAY_PORT": str(settings.iam_port),
-            "IAM_GATEWAY_HOST_NAME": _GATEWAY_HOST,
+            "IAMconfiguration.GATEWAY_HOST_NAME": configuration.GATEWAY_HOST,
             "IAM_GATEWAY_REGION": REGION,
             "IAM_GATEWAY_CREDENTIALS": json.dumps({known.access_key: {"secret_key": known.secret_key}}),
             "IAM_GATEWAY_MASTER_USER": MASTER,
@@ -174,8 +161,8 @@ def _gateway(settings: StackSettings, state: State, known: Credentials) -> Servi
             "IAM_GATEWAY_UPSTREAM_PORT": str(settings.postgres_port),
             "IAM_GATEWAY_CERTIFICATES": str(authority(state).parent),
         },
-        ready=lambda: _listens(settings.iam_port),
-        endpoint=f"{_GATEWAY_HOST}:{settings.iam_port}",
+        ready=lambda: listens(settings.iam_port),
+        endpoint=f"{configuration.GATEWAY_HOST}:{settings.iam_port}",
     )
 
 
@@ -184,7 +171,7 @@ def _lambda(settings: StackSettings, state: State, known: Credentials) -> Servic
         name=LAMBDA,
         command=(sys.executable, "-m", "stack.lambdas", "--config", str(_file(state))),
         environment=sdk(settings, known),
-        ready=lambda: _answers(f"{settings.lambda_url}/health"),
+        ready=lambda: answers(f"{settings.lambda_url}/health"),
         stop_seconds=10,
         endpoint=settings.lambda_url,
     )
@@ -220,18 +207,3 @@ def _bridge_runs(settings: StackSettings) -> bool:
     except psycopg.Error:
         return False
     return bool(row and row[0])
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=3).is_success
-    except httpx.HTTPError:
-        return False
-
-
-def _listens(port: int) -> bool:
-    try:
-        socket.create_connection((HOST, port), timeout=2).close()
-    except OSError:
-        return False
-    return True

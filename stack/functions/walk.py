@@ -7,10 +7,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.markup import escape
+
+_PAUSE_SECONDS: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,19 @@ def expect(true: object, saw: str) -> None:
     """
     if not true:
         raise WalkError(saw)
+
+
+def wait_until(true: Callable[[], object], otherwise: str, seconds: float) -> None:
+    """Go on once it is true, asked five times a second.
+
+    Raises:
+        WalkError: It is not in this time.
+    """
+    deadline = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > deadline:
+            raise WalkError(otherwise)
+        time.sleep(_PAUSE_SECONDS)
 
 
 @dataclass(slots=True)

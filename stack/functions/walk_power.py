@@ -1,7 +1,6 @@
 """Owns the walk through auto-stop and auto-start: the database really stops, and a POST brings it back."""
 
 import json
-import time
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import uuid4
@@ -11,7 +10,7 @@ import psycopg
 import schemas
 from stack.functions import aws
 from stack.functions.reach import Reach
-from stack.functions.walk import Walk, WalkError, expect
+from stack.functions.walk import Walk, expect, wait_until
 
 _BACK_SECONDS: Final = 90
 _HOURS_UP: Final = 4
@@ -29,7 +28,7 @@ def walk(reach: Reach, steps: Walk) -> None:
         _report_uptime(reach)
         saw.text = _told(reach.invoke("auto-stop-forced", {}))
         expect(_status(reach) == "stopped", f"the cluster is {_status(reach)}: {saw.text}")
-        _wait(lambda: not _answers(reach), "the database goes on answering")
+        wait_until(lambda: not _answers(reach), "the database goes on answering", _BACK_SECONDS)
     event = _event()
     with steps.step("POST an event to the stopped database") as saw:
         answer = reach.call(reach.settings.producer_url, "POST", "/api/v1/events", event)
@@ -37,7 +36,7 @@ def walk(reach: Reach, steps: Walk) -> None:
         expect(answer.headers.get("retry-after") == "120", str(dict(answer.headers)))
         saw.text = f"503, Retry-After {answer.headers['retry-after']}: {answer.json()}"
     with steps.step("the cluster starts, and the database with it") as saw:
-        _wait(lambda: _answers(reach), "the database does not come back")
+        wait_until(lambda: _answers(reach), "the database does not come back", _BACK_SECONDS)
         saw.text = f"cluster {_status(reach)}"
     with steps.step("the same POST again") as saw:
         answer = reach.call(reach.settings.producer_url, "POST", "/api/v1/events", event)
@@ -95,11 +94,3 @@ def _answers(reach: Reach) -> bool:
     except psycopg.OperationalError:
         return False
     return True
-
-
-def _wait(until: Any, otherwise: str) -> None:
-    deadline = time.monotonic() + _BACK_SECONDS
-    while not until():
-        if time.monotonic() > deadline:
-            raise WalkError(otherwise)
-        time.sleep(0.2)

@@ -1,11 +1,10 @@
 """Owns the walk through the todo system: users in PostgreSQL, todos in DynamoDB."""
 
-import time
 from typing import Any, Final
 from uuid import uuid4
 
 from stack.functions.reach import Reach
-from stack.functions.walk import Walk, expect
+from stack.functions.walk import Walk, expect, wait_until
 
 _GRACE_SECONDS: Final = 30
 
@@ -17,6 +16,9 @@ def walk(reach: Reach, steps: Walk) -> None:
         answer = reach.call(reach.settings.todos_url, method, path, body)
         expect(answer.status_code == status, f"{method} {path}: {answer.status_code} {answer.text}")
         return answer.json()
+
+    def look() -> Any:
+        return reach.invoke("todos-checker", {"repair": False})
 
     with steps.step("GET /health") as saw:
         checks = call("GET", "/health", 200)["checks"]
@@ -44,14 +46,11 @@ def walk(reach: Reach, steps: Walk) -> None:
     with steps.step("the user vanishes from PostgreSQL; the checker finds the todos and repairs") as saw:
         with reach.database("todos") as database:
             database.execute("DELETE FROM users WHERE id = %s", (user["id"],))
-        report = {"orphans": 0}
-        deadline = time.monotonic() + _GRACE_SECONDS
         # It leaves todos alone that are younger than its grace period.
-        while report["orphans"] < 2 and time.monotonic() < deadline:
-            time.sleep(0.2)
-            report = reach.invoke("todos-checker", {"repair": False})
+        wait_until(lambda: look()["orphans"] == 2, "the checker does not find the two orphans", _GRACE_SECONDS)
+        report = look()
         repaired = reach.invoke("todos-checker", {"repair": True})
-        again = reach.invoke("todos-checker", {"repair": False})
+        again = look()
         found = (report["orphans"], repaired["repaired"], again["orphans"])
         expect(found == (2, 2, 0), f"found, repaired and left: {found}")
         saw.text = f"{report['checked']} todos looked at, 2 orphans found, 2 removed, none left"
