@@ -137,6 +137,7 @@ def cdc(  # noqa: PLR0913  # the options of one command
     latency: Annotated[bool, typer.Option("--latency/--no-latency", help="Follow open loops as well.")] = True,
     highest_rate: Annotated[int, typer.Option(min=1, help="The highest rate of an open loop.")] = 2_000,
     compression: Annotated[str, typer.Option(help="Of every producer: none, lz4, snappy, zstd.")] = "none",
+    plot: Annotated[Path | None, typer.Option(help="Draw the figures into this file, .png or .svg.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Small sizes and one round.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -153,8 +154,10 @@ def cdc(  # noqa: PLR0913  # the options of one command
         compression=compression,
         quick=quick,
     )
+    draw = cdc_options.drawing(plot)
     with own_stack() as stack:
         report = cdc_bench.run(stack, plan, console.print)
+    draw(report)
     if as_json:
         typer.echo(json.dumps(report.as_dict()))
     else:

@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from threading import Event
 
+import psutil
+
 from stack.cdc_bench import engines, limits
 from stack.cdc_bench.database import Database
 from stack.cdc_bench.engines import Turn
@@ -19,6 +21,7 @@ from stack.cdc_bench.topic import Topic
 from stack.local import LocalStack
 
 _POLL_SECONDS = 0.1
+_OTHERS_SECONDS = 0.5
 _STALL_SECONDS = 60
 """A drain that stands for so long is over; what is missing is counted as lost."""
 
@@ -73,6 +76,8 @@ class _Bench:
         self._database.create_slots([turn.slot, *([limit_slot] if limit_slot else [])])
         self._load.backlog(shape)
         end = self._database.settle()
+        # Nothing of ours has anything to do at this moment.
+        others = psutil.cpu_percent(_OTHERS_SECONDS)
         outcome, loops = self.outcomes[contender], {}
         with engines.running(self._stack, turn) as process:
             walsender = self._walsender(turn, process)
@@ -84,7 +89,7 @@ class _Bench:
         if contender != "native":
             outcome.settings = engines.verify_producer(process)
         judge, size = self._judged(topic)
-        drain = self._drain(judge, size, process, walsender)
+        drain = self._drain(judge, size, process, walsender, others)
         outcome.drains.setdefault(shape.name, []).append(drain)
         for name, loop in loops.items():
             if (found := latency(loop, judge.stored)) is not None:
@@ -138,7 +143,7 @@ class _Bench:
             count += 1
         return judge, round(size / max(1, count))
 
-    def _drain(self, judge: Judge, size: int, process: Running, walsender: Watch) -> Drain:
+    def _drain(self, judge: Judge, size: int, process: Running, walsender: Watch, others: float) -> Drain:
         times = sorted(at for run, found in judge.times.items() if run.startswith(BACKLOG) for at in found)
         if not times:
             raise process.failure("has brought not one record of the backlog into Kafka")
@@ -157,4 +162,5 @@ class _Bench:
             lost=judge.lost,
             duplicates=judge.duplicates,
             reordered=judge.reordered,
+            others_percent=others,
         )

@@ -1,6 +1,7 @@
 """Owns the options of `headwater bench cdc` and what they make of the plan. Starts nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TypeVar, get_args
 
 import typer
@@ -16,6 +17,7 @@ from stack.cdc_bench.plan import (
     Plan,
     Shape,
 )
+from stack.cdc_bench.report import CdcReport
 
 _Name = TypeVar("_Name", bound=str)
 
@@ -59,6 +61,21 @@ def plan(  # noqa: PLR0913  # the options of one command
         highest_rate=highest_rate,
         compression=squeezed,
     )
+
+
+def drawing(file: Path | None) -> Callable[[CdcReport], None]:
+    """Return what draws a report into a file, or does nothing where none is given.
+
+    Raises:
+        typer.BadParameter: The file's suffix is not that of a form it can be drawn in, or its folder is not there.
+    """
+    if file is None:
+        return lambda _report: None
+    from stack.cdc_bench import plot  # noqa: PLC0415 - a large library, for who asks for it
+
+    if file.suffix not in plot.SUFFIXES or not file.absolute().parent.is_dir():
+        raise typer.BadParameter(f"a file in a folder that exists, {' or '.join(plot.SUFFIXES)}", param_hint="--plot")
+    return lambda report: plot.draw(report, file)
 
 
 def _names(text: str, known: Sequence[_Name], option: str) -> list[_Name]:

@@ -24,6 +24,7 @@ class Drain:
         lost: Committed rows without a record, of the whole turn.
         duplicates: Records beyond one for each row, of the whole turn.
         reordered: Records behind a later one of the same client in their partition.
+        others_percent: How much of the machine's processors others used in the half second before the engine's start.
     """
 
     rate: int
@@ -37,6 +38,7 @@ class Drain:
     lost: int
     duplicates: int
     reordered: int
+    others_percent: float
 
 
 @dataclass(frozen=True, slots=True)
