@@ -14,6 +14,7 @@ from stack.cdc_bench.plan import (
     SHAPES,
     Compression,
     Contender,
+    Pace,
     Plan,
     Shape,
 )
@@ -24,7 +25,7 @@ _Name = TypeVar("_Name", bound=str)
 
 def plan(  # noqa: PLR0913  # the options of one command
     *, shapes: str, transactions: int | None, events: int | None, size: int, engines: str, rounds: int | None,
-    latency: bool, highest_rate: int, compression: str, quick: bool,
+    latency: bool, seconds: int | None, highest_rate: int, compression: str, quick: bool,
 ) -> Plan:  # fmt: skip
     """Return what the options ask for.
 
@@ -36,6 +37,7 @@ def plan(  # noqa: PLR0913  # the options of one command
         engines: Names of contenders, separated by commas.
         rounds: How often; None for three, or one when it is to be quick.
         latency: Whether to follow open loops.
+        seconds: How long each of them is followed; None for what is shipped.
         highest_rate: The highest rate of one.
         compression: Of every producer.
         quick: Small sizes.
@@ -57,7 +59,7 @@ def plan(  # noqa: PLR0913  # the options of one command
         shapes=tuple(Shape(each.name, each.transactions, each.events, size) for each in chosen),
         contenders=tuple(each for each in CONTENDERS if each in contenders),
         rounds=rounds or (1 if quick else 3),
-        paces=paces if latency else (),
+        paces=tuple(Pace(each.name, each.rate, seconds or each.seconds) for each in paces) if latency else (),
         highest_rate=highest_rate,
         compression=squeezed,
     )

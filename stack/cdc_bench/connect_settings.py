@@ -44,7 +44,11 @@ _SCRIPT: Final = (
     "-Xmx2G",
 )
 
-JAVA_OPTIONS: Final[dict[Contender, tuple[str, ...]]] = {"debezium_default": _SCRIPT, "debezium": _SCRIPT}
+# Of four tried on two cores, this collector drained fastest and took the least processor time; a larger heap only
+# took more memory.
+_PARALLEL: Final = ("-server", "-XX:+UseParallelGC", "-Djava.awt.headless=true", "-Xms512M", "-Xmx512M")
+
+JAVA_OPTIONS: Final[dict[Contender, tuple[str, ...]]] = {"debezium_default": _SCRIPT, "debezium": _PARALLEL}
 
 PRODUCER_LOG: Final = """
 logger.producer.name = org.apache.kafka.common.config.AbstractConfig

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from typer.testing import CliRunner
 
 from stack.cli import app
@@ -19,6 +20,7 @@ def _measured(*options: str) -> dict[str, Any]:
     return report
 
 
+@pytest.mark.slow
 def test_our_engine_drains_a_backlog_beside_both_limits_and_is_drawn(tmp_path: Path) -> None:
     """Every committed row is in Kafka once, from a backlog of transactions of several events (CD-40)."""
     plot = tmp_path / "figures.svg"
@@ -35,9 +37,10 @@ def test_our_engine_drains_a_backlog_beside_both_limits_and_is_drawn(tmp_path: P
     assert plot.stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_both_engines_follow_an_open_loop_with_the_same_guarantees() -> None:
     """Debezium's producer is idempotent and waits for every replica, as ours does; nothing is lost at any pace."""
-    report = _measured("--engines", "native,debezium", "--latency", "--quick", "--highest-rate", "200")
+    report = _measured("--engines", "native,debezium", "--seconds", "1", "--highest-rate", "200")
     for engine in ("native", "debezium"):
         told = report[engine]
         assert (told["lost"], told["duplicates"], told["reordered"]) == (0, 0, 0)

@@ -159,7 +159,7 @@ def test_the_drawing_is_written_in_the_form_of_its_suffix(tmp_path: Path) -> Non
 def _plan(**given: object) -> Plan:
     options = {
         "shapes": "single,batch", "transactions": None, "events": None, "size": 300, "rounds": None, "latency": True,
-        "engines": "native,limit", "highest_rate": 2000, "compression": "none", "quick": False,
+        "seconds": None, "engines": "native,limit", "highest_rate": 2000, "compression": "none", "quick": False,
     }  # fmt: skip
     return command.plan(**{**options, **given})  # type: ignore[arg-type]
 
@@ -177,6 +177,7 @@ def test_options_make_the_plan() -> None:
     assert _plan(transactions=10, events=5, size=900).shapes == (Shape("custom", 10, 5, 900),)
     assert (_plan().rounds, _plan(quick=True).rounds, _plan(quick=True, rounds=2).rounds) == (3, 1, 2)
     assert _plan(latency=False).paces == ()
+    assert [(each.name, each.seconds) for each in _plan(seconds=2).paces] == [("100", 2), ("1000", 2), ("half", 2)]
 
 
 @pytest.mark.parametrize(
