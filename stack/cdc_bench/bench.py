@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from threading import Event
 
 import psutil
@@ -15,7 +16,7 @@ from stack.cdc_bench.latency import Loop, latency, measure
 from stack.cdc_bench.load import BACKLOG, Load
 from stack.cdc_bench.outcome import Drain, Limit, Outcome
 from stack.cdc_bench.plan import Contender, Plan, Shape
-from stack.cdc_bench.processes import Running, Watch
+from stack.cdc_bench.processes import Running
 from stack.cdc_bench.report import CdcReport
 from stack.cdc_bench.topic import Topic
 from stack.local import LocalStack
@@ -64,7 +65,7 @@ class _Bench:
         self._folder.mkdir(exist_ok=True)
         self._load = Load(database.url, self._folder)
         self._pacer = Event()
-        self.outcomes: dict[Contender, Outcome] = {each: Outcome(each) for each in plan.order(0)}
+        self.outcomes: dict[Contender, Outcome] = {each: Outcome(each) for each in plan.contenders}
         self.limits: dict[str, list[Limit]] = {}
 
     def turn(self, number: int, shape: Shape, contender: Contender) -> str:
@@ -80,16 +81,15 @@ class _Bench:
         others = psutil.cpu_percent(_OTHERS_SECONDS)
         outcome, loops = self.outcomes[contender], {}
         with engines.running(self._stack, turn) as process:
-            walsender = self._walsender(turn, process)
             seconds = self._drained(topic, shape.records, process)
-            walsender.close()
+            sent = self._sent(turn)
             for pace in self._plan.paces_of(contender, shape):
                 rate = pace.rate or max(1, min(self._plan.highest_rate, round(shape.records / seconds / 2)))
                 loops[pace.name] = self._follow(topic, process, f"pace{pace.name}", rate, pace.seconds, shape)
         if contender != "native":
             outcome.settings = engines.verify_producer(process)
         judge, size = self._judged(topic)
-        drain = self._drain(judge, size, process, walsender, others)
+        drain = self._drain(judge, size, process, sent, others)
         outcome.drains.setdefault(shape.name, []).append(drain)
         for name, loop in loops.items():
             if (found := latency(loop, judge.stored)) is not None:
@@ -98,19 +98,21 @@ class _Bench:
         if limit_slot:
             found_limit = limits.measured(self._stack, limit_slot, end, shape.records, topic, self._plan.compression)
             self.limits.setdefault(shape.name, []).append(found_limit)
+            for name, floor in limits.floors(
+                self._stack, turn.topic, self._plan.paces_of("limit", shape), self._folder
+            ):
+                self.outcomes["limit"].latencies.setdefault(name, []).append(floor)
             self._database.drop_slot(limit_slot)
         topic.delete()
         return f"{drain.rate:,} records/s, lost {drain.lost}, duplicates {drain.duplicates}"
 
-    def _walsender(self, turn: Turn, process: Running) -> Watch:
-        """Watch the server process that sends to the engine, from as soon as it is there."""
-        deadline = time.monotonic() + _STALL_SECONDS
-        while (pid := self._database.walsender(turn.slot)) is None:
-            process.check()
-            if time.monotonic() > deadline:
-                raise process.failure("does not read its slot")
-            self._pacer.wait(0.01)
-        return Watch(pid)
+    def _sent(self, turn: Turn) -> float:
+        """Return the processor seconds of the server process that sends to the engine, from its start until now."""
+        pid = self._database.walsender(turn.slot)
+        with suppress(psutil.Error):
+            spent = psutil.Process(pid).cpu_times() if pid else None
+            return float(spent.user + spent.system) if spent else 0.0
+        return 0.0
 
     def _drained(self, topic: Topic, records: int, process: Running) -> float:
         """Wait until the topic has so many records, or no more come; return the seconds from the first on."""
@@ -129,8 +131,9 @@ class _Bench:
     def _follow(self, topic: Topic, process: Running, run: str, rate: int, seconds: int, shape: Shape) -> Loop:
         before = topic.total()
         return measure(
-            self._load, self._stack.settings.kafka_bootstrap, topic.name, run, rate, seconds, shape,
-            folder=self._folder, arrived=lambda count: self._drained(topic, before + count, process),
+            self._stack.settings.kafka_bootstrap, topic.name, self._folder / f"read-{run}", rate, seconds,
+            generate=lambda: self._load.paced(run, rate, seconds, shape),
+            arrived=lambda count: self._drained(topic, before + count, process),
         )  # fmt: skip
 
     def _judged(self, topic: Topic) -> tuple[Judge, int]:
@@ -143,13 +146,12 @@ class _Bench:
             count += 1
         return judge, round(size / max(1, count))
 
-    def _drain(self, judge: Judge, size: int, process: Running, walsender: Watch, others: float) -> Drain:
+    def _drain(self, judge: Judge, size: int, process: Running, sent: float, others: float) -> Drain:
         times = sorted(at for run, found in judge.times.items() if run.startswith(BACKLOG) for at in found)
         if not times:
             raise process.failure("has brought not one record of the backlog into Kafka")
         first, last = times[0] / 1000, times[-1] / 1000
         samples, millions = process.watch.samples, len(times) / 1e6
-        sent = walsender.samples[-1].processor if walsender.samples else 0.0
         return Drain(
             rate=drain_rate(times),
             steady_rate=steady_rate(times),

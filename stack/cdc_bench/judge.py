@@ -6,6 +6,11 @@ from collections.abc import Iterable
 import orjson
 
 
+def identity(key: bytes) -> str:
+    """Return the id that a record's key names."""
+    return str(orjson.loads(key)["id"])
+
+
 class Judge:
     """Compare the records of one topic with the rows of the database.
 
@@ -29,7 +34,7 @@ class Judge:
 
     def note(self, partition: int, key: bytes, at_ms: int) -> None:
         """Take one record, in the order of its partition."""
-        name = orjson.loads(key)["id"]
+        name = identity(key)
         if name not in self._seen:
             self.astray += 1
             return

@@ -7,12 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import orjson
-
 from stack.cdc_bench.figures import Percentiles
-from stack.cdc_bench.load import Load, Start
+from stack.cdc_bench.judge import identity
+from stack.cdc_bench.load import Start
 from stack.cdc_bench.outcome import Latency
-from stack.cdc_bench.plan import Shape
 from stack.errors import StackError
 
 _LATE_SECONDS = 0.001
@@ -29,29 +27,26 @@ class Loop:
     read: dict[str, float]
 
 
-def measure(  # noqa: PLR0913  # a generator, a reader and what to wait for between them
-    load: Load, bootstrap: str, topic: str, run: str, rate: int, seconds: int, shape: Shape, *,
-    folder: Path, arrived: Callable[[int], object],
+def measure(
+    bootstrap: str, topic: str, file: Path, rate: int, seconds: int,
+    generate: Callable[[], list[Start]], arrived: Callable[[int], object],
 ) -> Loop:  # fmt: skip
-    """Run one open loop while an engine runs.
+    """Run one open loop.
 
     Args:
-        load: The generator.
         bootstrap: The broker's address.
         topic: Where the records arrive.
-        run: What the ids begin with.
+        file: Where the reader writes meanwhile.
         rate: Transactions a second.
         seconds: How long.
-        shape: How large records are.
-        folder: Where the reader writes.
+        generate: Make them, and return when each was to start.
         arrived: Wait until so many more records are in the topic.
 
     Raises:
         StackError: The reader or the generator fails.
     """
-    file = folder / f"read-{run}"
     with _reading(bootstrap, topic, file):
-        starts = load.paced(run, rate, seconds, shape)
+        starts = generate()
         arrived(len(starts))
     read = dict(reversed([_arrival(line) for line in file.read_bytes().splitlines()]))
     file.unlink()
@@ -60,7 +55,7 @@ def measure(  # noqa: PLR0913  # a generator, a reader and what to wait for betw
 
 def _arrival(line: bytes) -> tuple[str, float]:
     at, _, key = line.partition(b" ")
-    return orjson.loads(key)["id"], int(at) / 1e9
+    return identity(key), int(at) / 1e9
 
 
 @contextmanager

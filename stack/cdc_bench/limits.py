@@ -1,11 +1,16 @@
-"""Owns the two limits: the walsender read by `pg_recvlogical` into nothing, the broker fed by a bare producer."""
+"""Owns the limits: the walsender read by `pg_recvlogical` into nothing, broker and reader fed by bare producers."""
 
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
-from stack.cdc_bench.outcome import Limit
-from stack.cdc_bench.plan import Compression
+from stack.cdc_bench.judge import identity
+from stack.cdc_bench.latency import latency, measure
+from stack.cdc_bench.load import Start
+from stack.cdc_bench.outcome import Latency, Limit
+from stack.cdc_bench.plan import Compression, Pace
 from stack.cdc_bench.topic import Topic
 from stack.errors import StackError
 from stack.local import LocalStack
@@ -56,6 +61,37 @@ def measured(stack: LocalStack, slot: str, end: str, records: int, source: Topic
     broker = broker_rate(stack, source, target, records, compression)
     target.delete()
     return Limit(walsender, broker)
+
+
+def floors(stack: LocalStack, turn: str, paces: Sequence[Pace], folder: Path) -> Iterator[tuple[str, Latency]]:
+    """Give the latency of a bare producer at each pace, by the same reader: what no engine can go below.
+
+    Raises:
+        StackError: Producer or reader fails.
+    """
+    bootstrap = stack.settings.kafka_bootstrap
+    for pace in paces:
+        assert pace.rate is not None
+        topic = Topic(bootstrap, f"{turn}-floor-{pace.name}")
+        options = [bootstrap, topic.name, f"floor{pace.name}", str(pace.rate), str(pace.seconds)]
+        command = [sys.executable, "-m", "stack.cdc_bench.paced_producer", *options]
+        loop = measure(
+            bootstrap, topic.name, folder / "read-floor", pace.rate, pace.seconds,
+            generate=lambda command=command: list(_starts(_run(command))),  # type: ignore[misc]  # bound here
+            arrived=lambda _count: None,
+        )  # fmt: skip
+        stored = {identity(each.key() or b""): each.timestamp()[1] for each in topic.read()}
+        if (found := latency(loop, stored)) is not None:
+            yield pace.name, found
+        topic.delete()
+
+
+def _starts(text: str) -> Iterator[Start]:
+    for line in text.splitlines():
+        due, sent, name = line.split()
+        intended, at = int(due) / 1e9, int(sent) / 1e9
+        # Nothing is committed: the record has left when `produce` returns.
+        yield Start(name, intended, at - intended, at)
 
 
 def _run(command: list[str]) -> str:

@@ -78,10 +78,10 @@ class Plan:
         return (*engines[first:], *engines[:first])
 
     def paces_of(self, contender: Contender, shape: Shape) -> tuple[Pace, ...]:
-        """Return the open loops of a turn; as shipped, Debezium is asked for the fixed rates alone."""
+        """Return the open loops of a turn; half of its maximum is asked of our engine and of Debezium tuned alone."""
         if shape is not self.shapes[0]:
             return ()
-        return tuple(each for each in self.paces if each.rate is not None or contender != "debezium_default")
+        return tuple(each for each in self.paces if each.rate is not None or contender in {"native", "debezium"})
 
 
 SHAPES: Final = {"single": Shape("single", 120_000, 1), "batch": Shape("batch", 2_500, 100)}

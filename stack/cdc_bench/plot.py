@@ -15,7 +15,7 @@ _COLOURS: Final[dict[Contender, str]] = {
     "native": "tab:blue", "debezium": "tab:orange", "debezium_default": "tab:red", "limit": "tab:grey",
 }  # fmt: skip
 _LABELS: Final[dict[Contender, str]] = {
-    "native": "native", "debezium": "Debezium tuned", "debezium_default": "Debezium as shipped", "limit": "walsender",
+    "native": "native", "debezium": "Debezium tuned", "debezium_default": "Debezium as shipped", "limit": "limit",
 }  # fmt: skip
 
 
@@ -40,7 +40,7 @@ def draw(report: CdcReport, file: Path) -> None:
 
 def _drains(axes: Axes, report: CdcReport, figure: str, title: str) -> None:
     """Draw a group of bars for each shape."""
-    contenders = list(report.outcomes)
+    contenders = [each for each in report.outcomes if each != "limit"]
     width = 0.8 / max(1, len(contenders))
     shapes = [each.name for each in report.plan.shapes]
     for number, contender in enumerate(contenders):

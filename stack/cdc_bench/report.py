@@ -81,9 +81,10 @@ class CdcReport:
         """Return the form that `--json` prints."""
         first = self.plan.shapes[0].name
         return {
-            **{name: self._contender(outcome) for name, outcome in self.outcomes.items()},
+            **{name: self._contender(outcome) for name, outcome in self.outcomes.items() if name != "limit"},
             "limit": {
                 **self.limit(first),
+                "latency_ms": self._floors(),
                 "shapes": {name: {**self.limit(name), "rounds": [asdict(each) for each in rounds]}
                            for name, rounds in self.limits.items()},
             },
@@ -95,6 +96,10 @@ class CdcReport:
             "plan": asdict(self.plan),
             "ok": self.ok,
         }  # fmt: skip
+
+    def _floors(self) -> dict[str, object]:
+        found = self.outcomes["limit"].latencies if "limit" in self.outcomes else {}
+        return {name: _latencies(rounds) for name, rounds in found.items()}
 
     def _contender(self, outcome: Outcome) -> dict[str, object]:
         first = outcome.drains.get(self.plan.shapes[0].name, [])
@@ -123,7 +128,7 @@ class CdcReport:
         self._conclude(console)
 
     def _drains(self, shape: str) -> Table:
-        table = _table("engine", "records/s", "second half", "from start s", "CPU s/M", "walsender CPU s/M", "peak MB",
+        table = _table("engine", "records/s", "second half", "from start s", "CPU s/M", "sender s/M", "peak MB",
                        "lost", "duplicates", "reordered", "others %", "rounds")  # fmt: skip
         for name, outcome in self.outcomes.items():
             rounds = outcome.drains.get(shape, [])

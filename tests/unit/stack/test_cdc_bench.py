@@ -169,6 +169,7 @@ def test_each_round_begins_with_another_engine() -> None:
     plan = _plan(engines="native,debezium,debezium_default")
     assert [plan.order(number)[0] for number in range(4)] == [*_NAMES, "native"]
     assert all(sorted(plan.order(number)) == sorted(_NAMES) for number in range(4))
+    assert "limit" not in _plan().order(0)
 
 
 def test_options_make_the_plan() -> None:
