@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from dataclasses import dataclass
 from threading import Event
 
 import psutil
@@ -16,7 +16,7 @@ from stack.cdc_bench.latency import Loop, latency, measure
 from stack.cdc_bench.load import BACKLOG, Load
 from stack.cdc_bench.outcome import Drain, Limit, Outcome
 from stack.cdc_bench.plan import Contender, Plan, Shape
-from stack.cdc_bench.processes import Running
+from stack.cdc_bench.processes import Running, processor_seconds_of
 from stack.cdc_bench.report import CdcReport
 from stack.cdc_bench.topic import Topic
 from stack.local import LocalStack
@@ -54,6 +54,15 @@ def run(stack: LocalStack, plan: Plan, tell: Callable[[str], None]) -> CdcReport
     return CdcReport(plan, bench.outcomes, bench.limits)
 
 
+@dataclass(frozen=True, slots=True)
+class _Surroundings:
+    """What happened beside an engine: processor seconds of walsender and broker, and how busy others were, in %."""
+
+    walsender: float
+    broker: float
+    others: float
+
+
 class _Bench:
     """Run turns on one stack."""
 
@@ -79,17 +88,20 @@ class _Bench:
         end = self._database.settle()
         # Nothing of ours has anything to do at this moment.
         others = psutil.cpu_percent(_OTHERS_SECONDS)
+        before = self._broker_seconds()
         outcome, loops = self.outcomes[contender], {}
         with engines.running(self._stack, turn) as process:
             seconds = self._drained(topic, shape.records, process)
-            sent = self._sent(turn)
+            # The server process that sends began with the engine.
+            sent = processor_seconds_of(self._database.walsender(turn.slot))
+            stored = self._broker_seconds() - before
             for pace in self._plan.paces_of(contender, shape):
                 rate = pace.rate or max(1, min(self._plan.highest_rate, round(shape.records / seconds / 2)))
                 loops[pace.name] = self._follow(topic, process, f"pace{pace.name}", rate, pace.seconds, shape)
         if contender != "native":
             outcome.settings = engines.verify_producer(process)
         judge, size = self._judged(topic)
-        drain = self._drain(judge, size, process, sent, others)
+        drain = self._drain(judge, size, process, _Surroundings(sent, stored, others))
         outcome.drains.setdefault(shape.name, []).append(drain)
         for name, loop in loops.items():
             if (found := latency(loop, judge.stored)) is not None:
@@ -106,13 +118,8 @@ class _Bench:
         topic.delete()
         return f"{drain.rate:,} records/s, lost {drain.lost}, duplicates {drain.duplicates}"
 
-    def _sent(self, turn: Turn) -> float:
-        """Return the processor seconds of the server process that sends to the engine, from its start until now."""
-        pid = self._database.walsender(turn.slot)
-        with suppress(psutil.Error):
-            spent = psutil.Process(pid).cpu_times() if pid else None
-            return float(spent.user + spent.system) if spent else 0.0
-        return 0.0
+    def _broker_seconds(self) -> float:
+        return processor_seconds_of(self._stack.processes()["kafka"].pid)
 
     def _drained(self, topic: Topic, records: int, process: Running) -> float:
         """Wait until the topic has so many records, or no more come; return the seconds from the first on."""
@@ -146,7 +153,7 @@ class _Bench:
             count += 1
         return judge, round(size / max(1, count))
 
-    def _drain(self, judge: Judge, size: int, process: Running, sent: float, others: float) -> Drain:
+    def _drain(self, judge: Judge, size: int, process: Running, around: _Surroundings) -> Drain:
         times = sorted(at for run, found in judge.times.items() if run.startswith(BACKLOG) for at in found)
         if not times:
             raise process.failure("has brought not one record of the backlog into Kafka")
@@ -158,11 +165,12 @@ class _Bench:
             seconds_from_start=round(last - process.started, 2),
             cpu_seconds_per_million=round(processor_seconds(samples, first, last) / millions, 2),
             cpu_seconds=round(processor_seconds(samples, process.started, last), 2),
-            walsender_cpu_seconds_per_million=round(sent / millions, 2),
+            walsender_cpu_seconds_per_million=round(around.walsender / millions, 2),
+            broker_cpu_seconds_per_million=round(around.broker / millions, 2),
             peak_rss_mb=round(max((each.rss for each in samples if each.at <= last), default=0) / 1e6),
             record_bytes=size,
             lost=judge.lost,
             duplicates=judge.duplicates,
             reordered=judge.reordered,
-            others_percent=others,
+            others_percent=around.others,
         )

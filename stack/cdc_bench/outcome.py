@@ -19,6 +19,7 @@ class Drain:
         cpu_seconds_per_million: Processor seconds of the engine for a million records, from the first to the last.
         cpu_seconds: Its processor seconds from its start to the last record.
         walsender_cpu_seconds_per_million: Processor seconds of the server process that sends, for a million records.
+        broker_cpu_seconds_per_million: Processor seconds of the broker, the same way.
         peak_rss_mb: The largest resident set of the engine until the last record, in MB.
         record_bytes: Key and value of a record, on average.
         lost: Committed rows without a record, of the whole turn.
@@ -33,6 +34,7 @@ class Drain:
     cpu_seconds_per_million: float
     cpu_seconds: float
     walsender_cpu_seconds_per_million: float
+    broker_cpu_seconds_per_million: float
     peak_rss_mb: int
     record_bytes: int
     lost: int

@@ -64,6 +64,15 @@ def _sample(family: Sequence[psutil.Process]) -> Sample:
     return Sample(time.time(), processor, rss)
 
 
+def processor_seconds_of(pid: int | None) -> float:
+    """Return the processor seconds that a process has used, 0 where there is none."""
+    try:
+        spent = psutil.Process(pid).cpu_times() if pid else None
+    except psutil.Error:
+        return 0.0
+    return float(spent.user + spent.system) if spent else 0.0
+
+
 class Running:
     """One process from its start to its end; leaving the block stops it in order.
 

@@ -128,15 +128,15 @@ class CdcReport:
         self._conclude(console)
 
     def _drains(self, shape: str) -> Table:
-        table = _table("engine", "records/s", "second half", "from start s", "CPU s/M", "sender s/M", "peak MB",
-                       "lost", "duplicates", "reordered", "others %", "rounds")  # fmt: skip
+        table = _table("engine", "records/s", "second half", "from start s", "CPU s/M", "sender s/M", "broker s/M",
+                       "peak MB", "lost", "duplicates", "reordered", "others %", "rounds")  # fmt: skip
         for name, outcome in self.outcomes.items():
             rounds = outcome.drains.get(shape, [])
             if rounds:
                 table.add_row(name, *_drain_row(rounds))
         for part, rate in self.limit(shape).items():
             told = " ".join(f"{asdict(each)[part]:,}" for each in self.limits[shape])
-            table.add_row(f"limit: {part}", f"{rate:,}", *[""] * 9, told)
+            table.add_row(f"limit: {part}", f"{rate:,}", *[""] * 10, told)
         return table
 
     def _latencies(self) -> Table:
@@ -173,8 +173,8 @@ def _table(first: str, *headings: str) -> Table:
 def _drain_row(rounds: list[Drain]) -> list[str]:
     middle = drain_median(rounds)
     names = ("rate", "steady_rate", "seconds_from_start", "cpu_seconds_per_million",
-             "walsender_cpu_seconds_per_million", "peak_rss_mb", "lost", "duplicates", "reordered",
-             "others_percent")  # fmt: skip
+             "walsender_cpu_seconds_per_million", "broker_cpu_seconds_per_million", "peak_rss_mb",
+             "lost", "duplicates", "reordered", "others_percent")  # fmt: skip
     return [*(f"{middle[name]:,}" for name in names), " ".join(f"{each.rate:,}" for each in rounds)]
 
 

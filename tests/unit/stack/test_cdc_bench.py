@@ -102,7 +102,7 @@ def test_latency_counts_from_the_intended_start() -> None:
 
 def _drain(rate: int, **more: int) -> Drain:
     counts = {"lost": 0, "duplicates": 0, "reordered": 0, **more}
-    return Drain(rate, 2 * rate, 3.0, 20.0, 4.0, 8.0, rate // 100, 400, **counts, others_percent=5.0)
+    return Drain(rate, 2 * rate, 3.0, 20.0, 4.0, 8.0, 3.0, rate // 100, 400, **counts, others_percent=5.0)
 
 
 def _latency(p99: float) -> Latency:
