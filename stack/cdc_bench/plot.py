@@ -34,7 +34,7 @@ def draw(report: CdcReport, file: Path) -> None:
     _latencies(latencies, report)
     _drains(costs, report, "cpu_seconds_per_million", "processor seconds for a million records")
     _drains(memory, report, "peak_rss_mb", "peak resident memory, MB")
-    figure.suptitle(f"medians of {report.plan.rounds} rounds, idempotent producers, acks=all, in every case")
+    figure.suptitle(f"Medians ({report.plan.rounds} rounds); every producer idempotent, acks=all")
     figure.savefig(file)
 
 
@@ -65,4 +65,4 @@ def _latencies(axes: Axes, report: CdcReport) -> None:
     axes.set_xticks(range(len(paces)), [f"{pace}/s" if pace.isdigit() else pace for pace in paces])
     axes.set_title("intended start to consumer, ms")
     if paces:
-        axes.legend(fontsize=8)
+        axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))

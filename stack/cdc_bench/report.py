@@ -128,7 +128,7 @@ class CdcReport:
         self._conclude(console)
 
     def _drains(self, shape: str) -> Table:
-        table = _table("engine", "records/s", "second half", "from start s", "CPU s/M", "sender s/M", "broker s/M",
+        table = _table("engine", "records/s", "second half", "start s", "CPU s/M", "sender s/M", "broker s/M",
                        "peak MB", "lost", "duplicates", "reordered", "others %", "rounds")  # fmt: skip
         for name, outcome in self.outcomes.items():
             rounds = outcome.drains.get(shape, [])
@@ -136,7 +136,7 @@ class CdcReport:
                 table.add_row(name, *_drain_row(rounds))
         for part, rate in self.limit(shape).items():
             told = " ".join(f"{asdict(each)[part]:,}" for each in self.limits[shape])
-            table.add_row(f"limit: {part}", f"{rate:,}", *[""] * 10, told)
+            table.add_row(part, f"{rate:,}", *[""] * 10, told)
         return table
 
     def _latencies(self) -> Table:
@@ -164,7 +164,7 @@ def _share(one: float | None, other: float | None) -> float | None:
 
 def _table(first: str, *headings: str) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column(first)
+    table.add_column(first, no_wrap=True)
     for heading in headings:
         table.add_column(heading, justify="right")
     return table
