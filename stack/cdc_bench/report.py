@@ -129,7 +129,7 @@ class CdcReport:
 
     def _drains(self, shape: str) -> Table:
         table = _table("engine", "records/s", "second half", "start s", "CPU s/M", "sender s/M", "broker s/M",
-                       "peak MB", "lost", "duplicates", "reordered", "others %", "rounds")  # fmt: skip
+                       "peak MB", "lost", "duplicates", "reordered", "others", "rounds")  # fmt: skip
         for name, outcome in self.outcomes.items():
             rounds = outcome.drains.get(shape, [])
             if rounds:
@@ -163,7 +163,7 @@ def _share(one: float | None, other: float | None) -> float | None:
 
 
 def _table(first: str, *headings: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column(first, no_wrap=True)
     for heading in headings:
         table.add_column(heading, justify="right")
@@ -175,7 +175,11 @@ def _drain_row(rounds: list[Drain]) -> list[str]:
     names = ("rate", "steady_rate", "seconds_from_start", "cpu_seconds_per_million",
              "walsender_cpu_seconds_per_million", "broker_cpu_seconds_per_million", "peak_rss_mb",
              "lost", "duplicates", "reordered", "others_percent")  # fmt: skip
-    return [*(f"{middle[name]:,}" for name in names), " ".join(f"{each.rate:,}" for each in rounds)]
+    return [*(_told(middle[name]) for name in names), " ".join(f"{each.rate:,}" for each in rounds)]
+
+
+def _told(figure: float) -> str:
+    return f"{figure:,}" if isinstance(figure, int) else f"{figure:,.1f}"
 
 
 def _latency_row(rounds: list[Latency]) -> list[str]:
