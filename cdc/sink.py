@@ -3,6 +3,10 @@
 Idempotent, acknowledged by all in-sync replicas, without gaps: librdkafka retries for ever in the same order, and
 what fails for good stops everything behind it. One sink belongs to one session of the engine; after any failure it is
 abandoned and the next session asks the topics anew what arrived.
+
+There are two producers, of which one is at work: the prompt one sends a record at once, the other lets records gather
+for a few milliseconds, while they come in bulk (`cdc.tempo`). One takes over from the other only when Kafka has
+acknowledged everything that the other was given, so that the order of each partition is that of the calls.
 """
 
 import time
@@ -15,10 +19,11 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from cdc.errors import BrokerError, Kind, RefusedError
 from cdc.failpoints import Failpoint, after, at_record
-from cdc.kafka import GUARANTEES, Delivery, Rejections, broker_error, client_config, partitions_of
+from cdc.kafka import GUARANTEES, ClientConfig, Delivery, Rejections, broker_error, client_config, partitions_of
 from cdc.ledger import Span
 from cdc.letters.refusals import Refusal
 from cdc.records import Record, TopicName
+from cdc.tempo import Tempo
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -28,6 +33,10 @@ _REPORTS_POLL_S: Final = 0.05
 _PURGED: Final = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})  # noqa: SLF001  # public names
 _BY_KEY: Final = -1
 """librdkafka's RD_KAFKA_PARTITION_UA: the partitioner decides."""
+_BULK_LINGER_MS: Final = 5.0
+_LINGER: Final = frozenset({"linger.ms", "queue.buffering.max.ms"})
+_CHANGE_S: Final = 0.05
+_CHANGE_POLL_S: Final = 0.005
 _QUEUE_RECORDS: Final = 1_000_000
 _QUEUE_KBYTES: Final = 1_048_576
 
@@ -58,27 +67,34 @@ class KafkaSink:
             BrokerError: The settings are not librdkafka's.
         """
         self._rejections = Rejections()
+        config = {
+            "linger.ms": linger_ms,
+            # The relay's limits are the real ones; the client's queue only must not be smaller.
+            "queue.buffering.max.messages": _QUEUE_RECORDS,
+            "queue.buffering.max.kbytes": _QUEUE_KBYTES,
+            **client_config(bootstrap_servers, given),
+            "error_cb": self._rejections.note,
+            **(sizes or {}),
+            **({"batch.num.messages": 1} if careful else {}),
+            **GUARANTEES,
+        }
+        # Who sets how long records wait means it, and one alone in its batch has no company.
+        lingers = careful or linger_ms >= _BULK_LINGER_MS or not _LINGER.isdisjoint(given)
+        self._bulk_config = None if lingers else {**config, "linger.ms": _BULK_LINGER_MS}
         try:
-            self._producer = Producer({
-                "linger.ms": linger_ms,
-                # The relay's limits are the real ones; the client's queue only must not be smaller.
-                "queue.buffering.max.messages": _QUEUE_RECORDS,
-                "queue.buffering.max.kbytes": _QUEUE_KBYTES,
-                **client_config(bootstrap_servers, given),
-                "error_cb": self._rejections.note,
-                **(sizes or {}),
-                **({"batch.num.messages": 1} if careful else {}),
-                **GUARANTEES,
-            })  # fmt: skip
+            self._producer = self._prompt = Producer(config)
         except KafkaException as error:
             raise BrokerError(Kind.SETTINGS, broker_error(error).args[0]) from error
+        self._bulk: Producer | None = None
+        self._tempo = Tempo(time.monotonic())
+        self._count = 0
         self._careful = careful
         self._failure: BrokerError | None = None
         self._only_purged = False
         self._abandoned = False
         self._span: Span | None = None
         self._delivered: Delivery = _ignore
-        self._sent = at_record(self._producer.flush)
+        self._sent = at_record(lambda: self._producer.flush())  # noqa: PLW0108  # whichever is at work then
 
     def partitions(self, topics: Iterable[TopicName]) -> dict[TopicName, int]:
         """Return the number of partitions of each topic.
@@ -120,6 +136,7 @@ class KafkaSink:
             else:
                 if self._sent is not None:
                     self._sent(record)
+                self._count += 1
                 return
 
     def poll(self, timeout: float) -> None:
@@ -128,6 +145,26 @@ class KafkaSink:
         Raises:
             BrokerError: A record failed for good; none behind it was stored.
         """
+        self._take(timeout)
+        if self._bulk_config is not None:
+            count, self._count = self._count, 0
+            bulk = self._tempo.note(count, time.monotonic())
+            if bulk is not (self._producer is self._bulk):
+                self._change(self._bulk_config)
+
+    def _change(self, bulk_config: ClientConfig) -> None:
+        """Let the other producer go on, if what this one has under way is acknowledged soon; if not, try later."""
+        until = time.monotonic() + _CHANGE_S
+        while len(self._producer) > 0:
+            if time.monotonic() >= until:
+                return
+            self._take(_CHANGE_POLL_S)
+        if self._bulk is None:
+            # Its settings were good for the first.
+            self._bulk = Producer(bulk_config)
+        self._producer = self._prompt if self._producer is self._bulk else self._bulk
+
+    def _take(self, timeout: float) -> None:
         try:
             self._producer.poll(timeout)
         except KafkaException as error:
@@ -142,7 +179,10 @@ class KafkaSink:
         self._take_reports(_ABANDON_S, lambda: len(self._producer) == 0)
         self._producer.purge()
         self._take_reports(_LAST_REPORTS_S, lambda: len(self._producer) == 0)
-        self._producer.close()
+        # Of the two, the one that is not at work has nothing.
+        self._prompt.close()
+        if self._bulk is not None:
+            self._bulk.close()
 
     def _reporter(self, span: Span, alone: Refusal | None = None) -> Delivery:
         acknowledge = after(Failpoint.ACKNOWLEDGED, span.acknowledge)
