@@ -123,6 +123,22 @@ class Relay:
                 self.step()
         self.drain(lambda: False)
 
+    def run_to(self, lsn: Lsn, stopping: Callable[[], bool]) -> bool:
+        """Relay and confirm as `run` does, but only what committed before `lsn`.
+
+        Returns:
+            Whether Kafka has all of that; False when told to stop before.
+
+        Raises:
+            CdcError: The stream or the sink failed.
+        """
+        self._until = lsn
+        try:
+            self.run(stopping)
+        except _ArrivedError:
+            return self.drain(stopping)
+        return False
+
     def step(self) -> None:
         """Do one round: read or, at the limits, wait for acknowledgements; then whatever is due."""
         if self._ledger.full:

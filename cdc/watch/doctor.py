@@ -23,6 +23,7 @@ from cdc.readback import Search, count_partitions, read_tails
 from cdc.records import TopicName
 from cdc.session import describe, furthest
 from cdc.settings import Settings
+from cdc.shards.names import history_of
 from cdc.slots.bookmark import judge
 from cdc.slots.failover import possible, waited_for
 from cdc.slots.shelf import KafkaShelf
@@ -173,7 +174,9 @@ def _dead_letters(settings: Settings, source: bytes, topics: Mapping[TopicName, 
         return
     for finding in preflight.check_dead_letters({topic: destinations[topic] for topic in topics}, existing):
         yield Diagnosis(Severity.WARNING, finding.kind, finding.message, finding.remedy)
-    for topic, count in Counter(letter.topic for letter in found.waiting if letter.source == source).items():
+    for topic, count in Counter(
+        letter.topic for letter in found.waiting if history_of(letter.source) == source
+    ).items():
         many = f"{count}" if found.complete else f"at least {count}"
         yield Diagnosis(
             Severity.WARNING,

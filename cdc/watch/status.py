@@ -13,6 +13,7 @@ from cdc.postgres import connect
 from cdc.readback import Search, count_partitions, read_tails
 from cdc.session import describe
 from cdc.settings import Settings
+from cdc.shards.names import history_of
 from cdc.slots.slot import Retention, read_retention, snapshot_name
 
 
@@ -91,7 +92,7 @@ def _topics(settings: Settings, source: bytes | None) -> tuple[TopicStatus, ...]
         # Whose records ours are is known by the server's identity only.
         return tuple(TopicStatus(topic, count, None) for topic, count in partitions.items())
     found = letters_of(settings, seconds=LOOK_S)
-    waiting = Counter(letter.topic for letter in found.waiting if letter.source == source)
+    waiting = Counter(letter.topic for letter in found.waiting if history_of(letter.source) == source)
     tails = read_tails(bootstrap, config, partitions, Search(source), lambda: None, settled=False)
     last = {
         topic: max((tail.position for tail in ends if tail.position is not None), default=None)

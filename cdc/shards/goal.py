@@ -1,0 +1,96 @@
+"""Owns how one shard ends a generation: it delivers what committed before an LSN, confirms that LSN and holds its slot.
+
+The slot is held until whoever asked has made the first slot of the next generation: an engine of the old generation
+that comes in between would go on beyond the LSN, and what it delivers would come again.
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from cdc.backfill.tasks import Answer, Task
+from cdc.backfill.work import Backfill
+from cdc.errors import CdcError, DatabaseError, Kind
+from cdc.failpoints import Failpoint, reach
+from cdc.lsn import Lsn, format_lsn
+from cdc.postgres import connect
+from cdc.relay import Relay
+from cdc.session import Session
+from cdc.slots.slot import read_slot
+from cdc.stream import ReplicationStream
+
+_log: Final = structlog.get_logger(__name__)
+
+_PAUSE_S: Final = 0.05
+_CONFIRM_S: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """Where a generation ends for its shards, and who is to be told; without an LSN a birth is all that is wanted."""
+
+    lsn: Lsn | None
+    arrived: Callable[[], None] = lambda: None
+
+
+class NoReader:
+    """In place of a job's reader: a job of an incremental snapshot is noticed, and no work is done for it."""
+
+    def submit(self, task: Task) -> None:
+        """Do nothing."""
+
+    def poll(self) -> Answer | None:
+        """Have no answer."""
+
+    def close(self) -> None:
+        """Have nothing to end."""
+
+
+def pursue(
+    goal: Goal,
+    session: Session,
+    stream: ReplicationStream,
+    relay: Relay,
+    backfill: Backfill,
+    stopping: Callable[[], bool],
+) -> None:
+    """Run to the goal, say so, and hold the slot until told to stop.
+
+    Raises:
+        CdcError: RESHARD_JOB, an incremental snapshot is under way; or stream, sink or bookmark failed.
+    """
+    if goal.lsn is None or not relay.run_to(goal.lsn, stopping):
+        return
+    if backfill.watching:
+        slot = session.settings.slot_name
+        raise CdcError(Kind.RESHARD_JOB, f"an incremental snapshot of the slot {slot} has not ended")
+    reach(Failpoint.SHARD_ARRIVED)
+    # The bookmark first, as before every confirmation.
+    session.remember(goal.lsn)
+    _confirm(goal.lsn, session, stream)
+    reach(Failpoint.SHARD_CONFIRMED)
+    _log.info("arrived", slot=session.settings.slot_name, lsn=format_lsn(goal.lsn), records=relay.records)
+    goal.arrived()
+    while not stopping():
+        # What the server sends meanwhile stays in the socket: it is the next generation's.
+        stream.confirm(goal.lsn)
+        time.sleep(_PAUSE_S)
+
+
+def _confirm(lsn: Lsn, session: Session, stream: ReplicationStream) -> None:
+    """Confirm until the slot shows it: whoever makes the next generation reads the slots."""
+    until = time.monotonic() + _CONFIRM_S
+    with closing(connect(session.url)) as control:
+        while True:
+            stream.confirm(lsn)
+            slot = read_slot(control, session.settings.slot_name)
+            if slot is not None and slot.confirmed == lsn:
+                return
+            if time.monotonic() >= until:
+                raise DatabaseError(Kind.CONNECTION_LOST, f"the server does not take {format_lsn(lsn)} as confirmed")
+            session.shutdown.check()
+            time.sleep(_PAUSE_S)

@@ -1,0 +1,53 @@
+"""Several shards carry what one engine would: each change once, the changes of a key in their order."""
+
+from typing import Any
+
+import pytest
+
+from cdc.shards.names import Generation
+
+
+@pytest.mark.parametrize("shards", [2, 3])
+def test_shards_carry_every_change_of_a_key_in_order(world: Any, shards: int) -> None:
+    """With inserts, updates, moved keys and deletions all the time, on a key of two columns; every shard has a part."""
+    engine = world.engine(shards)
+    with world.load():
+        world.streams(shards)
+        world.goes_on(400)
+    world.caught_up()
+    assert engine.stop() == 0
+    assert world.judge() > 400
+    assert {part for part in world.sources() if part.label} == set(Generation(1, shards).parts)
+
+
+def test_the_number_of_shards_changes_under_load(world: Any) -> None:
+    """1, 3, 2, 1: each start with another number goes on where the last one stopped, and leaves nothing over."""
+    before = None
+    with world.load():
+        for shards in (1, 3, 2, 1):
+            engine = world.engine(shards)
+            before = world.streams(shards, after=before)
+            world.goes_on(100)
+            assert engine.stop() == 0, engine.log
+        engine = world.engine(1)
+        world.streams(1)
+    world.caught_up()
+    world.tidy()
+    assert engine.stop() == 0
+    assert world.judge() > 400
+
+
+def test_a_first_start_with_shards_takes_one_snapshot(world: Any) -> None:
+    """The rows that are there come once, as read, and what changes afterwards comes from the shards."""
+    world.run("SELECT pg_drop_replication_slot(%s)", world.slot)
+    world.run("INSERT INTO item SELECT 'old' || i, 0 FROM generate_series(1, 200) i")
+    engine = world.engine(3)
+    world.streams(3)
+    world.run("UPDATE item SET n = nextval('version')")
+    world.caught_up()
+    world.tidy()
+    assert engine.stop() == 0
+    found = {}
+    for record in world.topic.records():
+        found.setdefault(record.key, []).append(record.operation)
+    assert found == {f"old{number}": ["r", "u"] for number in range(1, 201)}
