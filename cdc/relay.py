@@ -124,10 +124,7 @@ class Relay:
         self.drain(lambda: False)
 
     def run_to(self, lsn: Lsn, stopping: Callable[[], bool]) -> bool:
-        """Relay and confirm as `run` does, but only what committed before `lsn`.
-
-        Returns:
-            Whether Kafka has all of that; False when told to stop before.
+        """Relay as `run` does, but only what committed before `lsn`; return whether Kafka has all of that.
 
         Raises:
             CdcError: The stream or the sink failed.

@@ -19,6 +19,8 @@ from cdc.catalog import Table, missing_tables, read_tables, unreadable_tables
 from cdc.errors import CdcError, DatabaseError, Kind
 from cdc.postgres import translated
 from cdc.settings import Settings, parse_tables
+from cdc.shards.names import WHOLE
+from cdc.shards.store import parts_in_use
 from cdc.slots.slot import read_slot
 from cdc.tables import TableName
 
@@ -95,8 +97,12 @@ def require_engine(connection: Connection[Any], settings: Settings) -> None:
     """Make sure that an engine streams from the slot.
 
     Raises:
-        RequestError: There is no slot, or nobody reads it.
+        RequestError: There is no slot, nobody reads it, or there are shards.
     """
+    parts = parts_in_use(connection, settings.slot_name)
+    if parts != (WHOLE,):
+        message = f"the engine of the slot {settings.slot_name} runs in {len(parts)} shards, which take no such request"
+        raise RequestError(Kind.SHARDS, message, "Start it with CDC_SHARDS=1, ask, and change the number afterwards.")
     slot = read_slot(connection, settings.slot_name)
     remedy = "Start the engine and wait until it streams (headwater cdc status); SLOT_NAME names its slot."
     if slot is None:

@@ -5,6 +5,7 @@ another has ended.
 """
 
 import multiprocessing
+import signal
 import threading
 import time
 from collections.abc import Sequence
@@ -37,8 +38,10 @@ class _Shard:
     part: Part
     process: SpawnProcess
     pipe: Connection
-    arrived: threading.Event = field(default_factory=threading.Event)
+    said: set[str] = field(default_factory=set)
+    """Of `child.HELD`, `ARRIVED` and `LOST`, what it has said."""
     answered: threading.Condition = field(default_factory=threading.Condition)
+    telling: threading.Lock = field(default_factory=threading.Lock)
     answers: int = 0
     latest: Answer | None = None
 
@@ -47,31 +50,31 @@ class _Shard:
         with suppress(EOFError, OSError):
             while True:
                 what, *rest = self.pipe.recv()
-                if what == child.ARRIVED:
-                    self.arrived.set()
+                if what != child.LOOK:
+                    self.said.add(what)
                     continue
                 with self.answered:
                     self.latest = Answer(*rest)
                     self.answers += 1
                     self.answered.notify_all()
 
-    def ask(self) -> None:
-        """Ask for news; they come by `listen`."""
-        with suppress(OSError, ValueError):
-            self.pipe.send(child.LOOK)
+    def tell(self, what: str | Lsn) -> None:
+        """Ask for figures, or give the goal; a shard that has ended hears nothing."""
+        with suppress(OSError, ValueError), self.telling:
+            self.pipe.send(what)
 
 
 class Flock:
     """The shards of one generation, each a process."""
 
-    def __init__(self, settings: Settings, parts: Sequence[Part], ending: tuple[Lsn | None] | None = None) -> None:
-        """Start them; `ending` as `child.main` takes it."""
+    def __init__(self, settings: Settings, parts: Sequence[Part], errand: child.Errand) -> None:
+        """Start them."""
         self._asking = threading.Lock()
         self._shards: list[_Shard] = []
         for part in parts:
             ours, theirs = _SPAWN.Pipe()
             process = _SPAWN.Process(
-                target=child.main, args=(settings, part, ending, theirs), name=f"shard {part.label}", daemon=True
+                target=child.main, args=(settings, part, errand, theirs), name=f"shard {part.label}", daemon=True
             )
             process.start()
             # Ours must be the only end that is left when the shard dies, and theirs when we do.
@@ -80,10 +83,18 @@ class Flock:
             self._shards.append(shard)
             threading.Thread(target=shard.listen, name=f"cdc-shard-{part.index}", daemon=True).start()
 
-    @property
-    def arrived(self) -> bool:
-        """Whether every shard has come to its goal."""
-        return all(shard.arrived.is_set() for shard in self._shards)
+    def all_said(self, what: str) -> bool:
+        """Say whether every shard has said it."""
+        return all(what in shard.said for shard in self._shards)
+
+    def any_said(self, what: str) -> bool:
+        """Say whether one shard has said it."""
+        return any(what in shard.said for shard in self._shards)
+
+    def give(self, goal: Lsn) -> None:
+        """Tell every shard where its generation ends."""
+        for shard in self._shards:
+            shard.tell(goal)
 
     def ended(self, seconds: float) -> tuple[Part, int] | None:
         """Return a shard that has ended, and its exit code; None if none does within so many seconds."""
@@ -106,7 +117,9 @@ class Flock:
             if shard.process.exitcode is None:
                 shard.process.kill()
                 shard.process.join()
-            codes.append(shard.process.exitcode or 0)
+            code = shard.process.exitcode or 0
+            # One that was still loading has no handler of the signal yet.
+            codes.append(0 if code == -signal.SIGTERM else code)
         return next((code if code >= 0 else 128 - code for code in codes if code), 0)
 
     def answers(self) -> dict[Part, Answer | None]:
@@ -114,7 +127,7 @@ class Flock:
         with self._asking:
             before = [shard.answers for shard in self._shards]
             for shard in self._shards:
-                shard.ask()
+                shard.tell(child.LOOK)
             until = time.monotonic() + _ANSWER_S
             found: dict[Part, Answer | None] = {}
             for shard, count in zip(self._shards, before, strict=True):

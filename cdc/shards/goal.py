@@ -1,7 +1,7 @@
-"""Owns how one shard ends a generation: it delivers what committed before an LSN, confirms that LSN and holds its slot.
+"""Owns how one shard ends a generation: it holds its slot, delivers what committed before an LSN and confirms that LSN.
 
-The slot is held until whoever asked has made the first slot of the next generation: an engine of the old generation
-that comes in between would go on beyond the LSN, and what it delivers would come again.
+The LSN is chosen when every old shard holds its slot, and each holds it until the first slot of the next generation is
+made: whoever had a slot before, or came in between, may have delivered what lies beyond, and that would come again.
 """
 
 import time
@@ -31,10 +31,12 @@ _CONFIRM_S: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """Where a generation ends for its shards, and who is to be told; without an LSN a birth is all that is wanted."""
+    """What a shard agrees upon with whoever ends its generation; without `hold` a birth is all that is wanted."""
 
-    lsn: Lsn | None
+    hold: Callable[[Callable[[], None]], Lsn] | None = None
+    """Say that the slot is held, and return the LSN; calls what it is given while it waits."""
     arrived: Callable[[], None] = lambda: None
+    """Say that the LSN is confirmed."""
 
 
 class NoReader:
@@ -58,26 +60,35 @@ def pursue(
     backfill: Backfill,
     stopping: Callable[[], bool],
 ) -> None:
-    """Run to the goal, say so, and hold the slot until told to stop.
+    """Hold the slot, run to the goal, say so, and hold the slot until told to stop.
 
     Raises:
         CdcError: RESHARD_JOB, an incremental snapshot is under way; or stream, sink or bookmark failed.
     """
-    if goal.lsn is None or not relay.run_to(goal.lsn, stopping):
+    if goal.hold is None:
+        return
+    alive = session.keep_alive(stream, Lsn(0))
+
+    def waiting() -> None:
+        stopping()
+        alive()
+
+    lsn = goal.hold(waiting)
+    if not relay.run_to(lsn, stopping):
         return
     if backfill.watching:
         slot = session.settings.slot_name
         raise CdcError(Kind.RESHARD_JOB, f"an incremental snapshot of the slot {slot} has not ended")
     reach(Failpoint.SHARD_ARRIVED)
     # The bookmark first, as before every confirmation.
-    session.remember(goal.lsn)
-    _confirm(goal.lsn, session, stream)
+    session.remember(lsn)
+    _confirm(lsn, session, stream)
     reach(Failpoint.SHARD_CONFIRMED)
-    _log.info("arrived", slot=session.settings.slot_name, lsn=format_lsn(goal.lsn), records=relay.records)
+    _log.info("arrived", slot=session.settings.slot_name, lsn=format_lsn(lsn), records=relay.records)
     goal.arrived()
     while not stopping():
         # What the server sends meanwhile stays in the socket: it is the next generation's.
-        stream.confirm(goal.lsn)
+        stream.confirm(lsn)
         time.sleep(_PAUSE_S)
 
 

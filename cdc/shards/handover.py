@@ -1,16 +1,18 @@
 """Owns the steps of a change of shards that are taken while no shard writes. Decides no order: `plan` does.
 
-Why nothing is lost and nothing comes twice. Every old shard has delivered what committed before an LSN, Kafka has
-acknowledged it, and the shard holds its slot, so nobody reads on. The publications of the new generation were there
-before that LSN. Each new slot is a copy of an old one that has confirmed exactly this LSN: it begins with the first
-transaction that commits at it or behind. So the two generations meet at one place in the log; in every partition what
-the old one wrote lies before what the new one writes, and a new shard that looks for its own last record stops there.
+Why nothing is lost and nothing comes twice. Every old shard holds its slot; then an LSN is chosen, behind the making of
+the new publications and behind all that anybody has delivered. Each shard delivers what committed before it, Kafka has
+acknowledged it, and the shard goes on holding its slot, so nobody else reads on. Each new slot is a copy of an old one
+that has confirmed exactly this LSN: it begins with the first transaction that commits there or behind. So the two
+generations meet at one place in the log; in every partition what the old one wrote lies before what the new one writes,
+and a new shard that looks for its own last record stops there.
 
 Each step can be repeated. A bookmark is written before the slot that it covers exists, as for a snapshot.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
@@ -24,15 +26,24 @@ from cdc.postgres import connect
 from cdc.settings import Settings, SnapshotMode
 from cdc.shards.filters import Definition, definitions, read_options
 from cdc.shards.names import WHOLE, WHOLE_GENERATION, Generation, Part
-from cdc.shards.plan import Align, Copy, Drop, Renew, Settle, Step, plan
-from cdc.shards.store import begins_at, copy_slot, next_lsn, publish, published, read_seen, unpublish
+from cdc.shards.plan import Align, Copy, Drop, Renew, Run, Settle, Step, plan
+from cdc.shards.store import copy_slot, next_lsn, publish, published, read_seen, unpublish
 from cdc.slots.bookmark import Bookmark
 from cdc.slots.shelf import KafkaShelf
-from cdc.slots.slot import drop_slot, try_lock
+from cdc.slots.slot import drop_slot, free_slots, try_lock
 
 _log: Final = structlog.get_logger(__name__)
 
-Oids = dict[Part, int]
+
+@dataclass(frozen=True, slots=True)
+class Meeting:
+    """Where two generations meet, as it was agreed upon when every old shard held its slot."""
+
+    at: Lsn
+    publications: Mapping[Part, int]
+    """Those of the new generation, by their oid."""
+    readers: Mapping[Part, int]
+    """Who holds the old slots, by the process id of the walsender."""
 
 
 def next_step(settings: Settings) -> Step:
@@ -42,49 +53,55 @@ def next_step(settings: Settings) -> Step:
         CdcError: The slots do not belong together, a table has no key, or the database cannot be reached.
     """
     with _connected(settings) as control:
-        seen = read_seen(control, settings.slot_name)
-        renews = settings.cdc_snapshot_mode is SnapshotMode.WHEN_NEEDED
-        return plan(seen, settings.cdc_shards, lambda each: _fits(control, settings, each), renews=renews)
+        return _planned(control, settings)
 
 
-def prepare(settings: Settings, step: Align) -> tuple[Lsn, Oids]:
-    """Make the publications of the new generation, then choose the LSN at which it begins.
+def prepare(settings: Settings, step: Align) -> None:
+    """Make the publications of the new generation: what hinders it is better known before anybody is stopped.
 
     Raises:
         CdcError: The right is missing, a table has no key, or the server is a standby.
     """
-    with _locked(settings) as control:
-        if read_server(control).standby:
-            raise DatabaseError(Kind.SETTINGS, "the number of shards can only be changed on a primary")
-        if not step.new.returns:
-            publish(control, settings.publication_name, _wanted(control, settings, step.new))
-        oids = _oids(control, settings, step.new)
+    with _locked(settings, step) as control:
+        if free_slots(control) < step.new.shards:
+            message = f"{step.new} needs {step.new.shards} slots beside those of {step.old}, until these are dropped"
+            raise DatabaseError(Kind.NO_FREE_SLOT, message)
+        _publish(control, settings, step)
         reach(Failpoint.SHARDS_PUBLISHED)
-        return next_lsn(control), oids
 
 
-def begin(settings: Settings, step: Align, at: Lsn, oids: Oids, waiting: Callable[[], None]) -> None:
-    """Make the slots of the new generation, while every old shard holds its own at this LSN.
+def choose(settings: Settings, step: Align) -> Meeting:
+    """Return where the new generation begins, once every old shard holds its slot.
+
+    Raises:
+        CdcError: As `prepare`.
+    """
+    with _locked(settings, step) as control:
+        _publish(control, settings, step)
+        publications = _oids(control, settings, step.new)
+        return Meeting(next_lsn(control), publications, _readers(control, settings, step.old))
+
+
+def begin(settings: Settings, step: Align, meeting: Meeting, waiting: Callable[[], None]) -> None:
+    """Make the slots of the new generation, while every old shard holds its own at the LSN that was chosen.
 
     Raises:
         CdcError: SLOT_ACTIVE, to be tried again: a shard has let go of its slot, or the publications are others.
     """
-    with _locked(settings) as control:
-        before = _held(control, settings, step.old, at)
-        if _oids(control, settings, step.new) != oids:
+    with _locked(settings, step) as control:
+        if _oids(control, settings, step.new) != meeting.publications:
             raise DatabaseError(Kind.SLOT_ACTIVE, f"somebody has replaced the publications of {step.new}")
-        _remember(control, settings, step.new.parts, at, waiting)
+        _require_held(control, settings, step.old, meeting)
+        _remember(control, settings, step.new.parts, meeting.at, waiting)
         _copy(control, settings, step.old.parts[0], step.new.parts)
         try:
-            after = _held(control, settings, step.old, at)
+            _require_held(control, settings, step.old, meeting)
         except DatabaseError:
-            after = None
-        if after != before:
             # Somebody else may have read on before the new slots could be seen.
             for part in step.new.parts:
                 drop_slot(control, part.slot(settings.slot_name))
-            raise DatabaseError(Kind.SLOT_ACTIVE, f"a shard of {step.old} has lost its slot meanwhile")
-    _log.info("shards_created", old=str(step.old), new=str(step.new), lsn=format_lsn(at))
+            raise
+    _log.info("shards_created", old=str(step.old), new=str(step.new), lsn=format_lsn(meeting.at))
 
 
 def resume(settings: Settings, step: Copy | Drop | Settle | Renew, waiting: Callable[[], None]) -> None:
@@ -94,7 +111,7 @@ def resume(settings: Settings, step: Copy | Drop | Settle | Renew, waiting: Call
         CdcError: SLOT_ACTIVE, to be tried again: somebody still reads a slot; or database or broker fail.
     """
     base = settings.slot_name
-    with _locked(settings) as control:
+    with _locked(settings, step) as control:
         if isinstance(step, Copy):
             _remember(control, settings, step.missing, step.at, waiting)
             there = next(part for part in step.new.parts if part not in step.missing)
@@ -114,20 +131,33 @@ def resume(settings: Settings, step: Copy | Drop | Settle | Renew, waiting: Call
     _log.info("shards_handed_over", step=type(step).__name__.lower())
 
 
-def tidy(settings: Settings, generation: Generation) -> None:
+def tidy(settings: Settings, step: Run) -> None:
     """Drop the publications that a change of shards has left behind.
 
     Raises:
         DatabaseError: The connection is lost.
     """
-    with _connected(settings) as control:
+    with _locked(settings, step) as control:
         try:
-            unpublish(control, settings.publication_name, generation)
+            unpublish(control, settings.publication_name, step.generation)
         except DatabaseError as error:
             if error.kind is not Kind.REPLICATION_RIGHT:
                 raise
             # Whoever made them may drop them; they cost nothing.
             _log.warning("publications_left", detail=str(error))
+
+
+def _planned(control: Connection[Any], settings: Settings) -> Step:
+    seen = read_seen(control, settings.slot_name)
+    renews = settings.cdc_snapshot_mode is SnapshotMode.WHEN_NEEDED
+    return plan(seen, settings.cdc_shards, lambda each: _fits(control, settings, each), renews=renews)
+
+
+def _publish(control: Connection[Any], settings: Settings, step: Align) -> None:
+    if read_server(control).standby:
+        raise DatabaseError(Kind.SETTINGS, "the number of shards can only be changed on a primary")
+    if not step.new.returns:
+        publish(control, settings.publication_name, _wanted(control, settings, step.new))
 
 
 def _wanted(control: Connection[Any], settings: Settings, generation: Generation) -> Mapping[Part, Definition]:
@@ -151,17 +181,25 @@ def _fits(control: Connection[Any], settings: Settings, generation: Generation) 
     return all(part in there and there[part][1] == definition.mark for part, definition in wanted.items())
 
 
-def _oids(control: Connection[Any], settings: Settings, generation: Generation) -> Oids:
+def _oids(control: Connection[Any], settings: Settings, generation: Generation) -> dict[Part, int]:
     there = published(control, settings.publication_name)
     return {part: there[part][0] for part in generation.parts if part in there}
 
 
-def _held(control: Connection[Any], settings: Settings, old: Generation, at: Lsn) -> Mapping[Part, int]:
+def _readers(control: Connection[Any], settings: Settings, old: Generation) -> dict[Part, int]:
+    seen = read_seen(control, settings.slot_name)
+    found = {each.part: each.pid for each in seen if each.part.generation == old and each.pid is not None}
+    if len(found) < old.shards:
+        raise DatabaseError(Kind.SLOT_ACTIVE, f"a shard of {old} has lost its slot")
+    return found
+
+
+def _require_held(control: Connection[Any], settings: Settings, old: Generation, meeting: Meeting) -> None:
+    """Make certain that nobody but our shards has had the old slots since the LSN was chosen."""
     seen = [each for each in read_seen(control, settings.slot_name) if each.part.generation == old]
-    held = begins_at(seen, at)
-    if held is None or len(held) < old.shards:
-        raise DatabaseError(Kind.SLOT_ACTIVE, f"not every shard of {old} holds its slot at {format_lsn(at)}")
-    return held
+    readers = {each.part: each.pid for each in seen}
+    if readers != meeting.readers or {each.confirmed for each in seen} != {meeting.at}:
+        raise DatabaseError(Kind.SLOT_ACTIVE, f"a shard of {old} has lost its slot at {format_lsn(meeting.at)}")
 
 
 def _remember(
@@ -191,9 +229,11 @@ def _connected(settings: Settings) -> Iterator[Connection[Any]]:
 
 
 @contextmanager
-def _locked(settings: Settings) -> Iterator[Connection[Any]]:
-    """Give a connection that has the right to change the shards' slots, for as long as it lives."""
+def _locked(settings: Settings, step: Step) -> Iterator[Connection[Any]]:
+    """Give a connection that has the right to change the shards, for as long as it lives, if the step is still due."""
     with _connected(settings) as control:
         if not try_lock(control, f"{settings.slot_name}.shards"):
             raise DatabaseError(Kind.SLOT_ACTIVE, f"another engine changes the shards of {settings.slot_name}")
+        if _planned(control, settings) != step:
+            raise DatabaseError(Kind.SLOT_ACTIVE, f"another engine has changed the shards of {settings.slot_name}")
         yield control

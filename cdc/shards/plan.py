@@ -36,12 +36,22 @@ class SlotSeen:
 class Birth:
     """There is no slot: the whole is to be born, with its snapshot."""
 
+    @property
+    def words(self) -> str:
+        """The step in words."""
+        return "there is no slot: the whole is born, with its snapshot"
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
     """Stream with this generation."""
 
     generation: Generation
+
+    @property
+    def words(self) -> str:
+        """The step in words."""
+        return f"{self.generation} streams"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +60,11 @@ class Align:
 
     old: Generation
     new: Generation
+
+    @property
+    def words(self) -> str:
+        """The step in words."""
+        return f"{self.old} ends, {self.new} is to follow"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +76,11 @@ class Copy:
     missing: tuple[Part, ...]
     at: Lsn
 
+    @property
+    def words(self) -> str:
+        """The step in words."""
+        return f"slots of {self.new} are missing, to which {self.old} has handed over"
+
 
 @dataclass(frozen=True, slots=True)
 class Drop:
@@ -69,6 +89,11 @@ class Drop:
     new: Generation
     left: tuple[Part, ...]
     at: Lsn
+
+    @property
+    def words(self) -> str:
+        """The step in words."""
+        return f"slots are left over that {self.new} has taken over from"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +104,22 @@ class Settle:
     made: bool
     at: Lsn
 
+    @property
+    def words(self) -> str:
+        """The step in words."""
+        return f"{self.last.generation} becomes the whole"
+
 
 @dataclass(frozen=True, slots=True)
 class Renew:
     """Drop these slots, of which nothing whole can be made, for a new birth."""
 
     left: tuple[Part, ...]
+
+    @property
+    def words(self) -> str:
+        """The step in words."""
+        return "slots are lost, the others are dropped for a new snapshot"
 
 
 Step: TypeAlias = Birth | Run | Align | Copy | Drop | Settle | Renew

@@ -4,7 +4,7 @@ Source of facts: PostgreSQL manual, "Replication Management Functions", `pg_copy
 slotfuncs.c: a copy begins where its source has confirmed and waits for nobody's transaction, as a new slot would.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from cdc.errors import CdcError, DatabaseError, Kind
 from cdc.lsn import Lsn, parse_lsn
 from cdc.postgres import translated
 from cdc.shards.filters import Definition
-from cdc.shards.names import Generation, Part, generations
+from cdc.shards.names import WHOLE, Generation, Part, generations
 from cdc.shards.plan import SlotSeen
 from cdc.slots.guard import PREFIX
 from cdc.slots.slot import PLUGIN, publication_exists
@@ -48,6 +48,15 @@ def read_seen(connection: Connection[Any], base: str) -> tuple[SlotSeen, ...]:
     return tuple(found)
 
 
+def parts_in_use(connection: Connection[Any], base: str) -> tuple[Part, ...]:
+    """Return the parts that have a slot, in order; the whole, if none has.
+
+    Raises:
+        DatabaseError: The connection is lost.
+    """
+    return tuple(sorted(each.part for each in read_seen(connection, base))) or (WHOLE,)
+
+
 def refuse_others(connection: Connection[Any], base: str, part: Part) -> None:
     """Refuse to go on as one shard where slots of another generation exist.
 
@@ -59,6 +68,17 @@ def refuse_others(connection: Connection[Any], base: str, part: Part) -> None:
     if others:
         message = f"this engine reads {part.generation}, but there are slots of {', '.join(map(str, others))}"
         raise CdcError(Kind.RESHARDED, message)
+
+
+def refuse_shards(connection: Connection[Any], base: str) -> None:
+    """Refuse to let another engine take over from shards.
+
+    Raises:
+        CdcError: SHARDS; there are some.
+        DatabaseError: The connection is lost.
+    """
+    if parts_in_use(connection, base) != (WHOLE,):
+        raise CdcError(Kind.SHARDS, f"there are shards of the slot {base}: start the engine once with CDC_SHARDS=1")
 
 
 def require_publication(connection: Connection[Any], publication: str) -> None:
@@ -156,13 +176,3 @@ def copy_slot(connection: Connection[Any], source: str, target: str) -> None:
     """
     with translated(), suppress(psycopg.errors.DuplicateObject):
         connection.execute("SELECT pg_copy_logical_replication_slot(%s, %s, false)", (source, target))
-
-
-def begins_at(seen: Iterable[SlotSeen], lsn: Lsn) -> dict[Part, int] | None:
-    """Return who reads each of the slots, if somebody reads every one and each has confirmed exactly this LSN."""
-    held = {}
-    for each in seen:
-        if each.confirmed != lsn or each.pid is None:
-            return None
-        held[each.part] = each.pid
-    return held

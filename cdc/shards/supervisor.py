@@ -4,16 +4,18 @@ It looks at the slots, takes the step that they call for, and looks again. A cra
 its shards end with it, and the next one begins by looking.
 """
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Final
 
 import structlog
 
-from cdc.lsn import Lsn
+from cdc.errors import DatabaseError, Kind
 from cdc.retrying import patient
 from cdc.settings import Settings, SnapshotMode
+from cdc.shards.child import ARRIVED, HELD, LOST, Errand
 from cdc.shards.flock import Flock
-from cdc.shards.handover import begin, next_step, prepare, resume, tidy
+from cdc.shards.handover import begin, choose, next_step, prepare, resume, tidy
 from cdc.shards.names import WHOLE, WHOLE_GENERATION, Part
 from cdc.shards.plan import Align, Birth, Run, Step
 from cdc.shards.watch import Together
@@ -63,7 +65,7 @@ class Supervisor:
         failed, self._failed = self._failed, None
         if failed is not None and failed[0] == step:
             return step, failed[1]
-        _log.info("shards_step", step=type(step).__name__.lower(), detail=str(step))
+        _log.info("shards_step", step=type(step).__name__.lower(), detail=step.words)
         if isinstance(step, Birth):
             return step, self._birth(step)
         if isinstance(step, Align):
@@ -77,15 +79,10 @@ class Supervisor:
 
     def _birth(self, step: Birth) -> int | None:
         """Let the whole be born as always, with its snapshot; shards come of it by the first change of their number."""
-        flock = self._flock((WHOLE,), (None,), "snapshot")
-        try:
-            with self._shutdown.interruptible():
-                while (ended := flock.ended(_WATCH_S)) is None:
-                    self._shutdown.check()
-        except StopRequested:
-            return flock.stop()
-        finally:
-            self._end(flock)
+        with self._running((WHOLE,), Errand.BIRTH, "snapshot") as flock:
+            ended = self._end_of(flock)
+            if ended is None:
+                return flock.stop()
         if ended[1] == 0 and self._settings.cdc_snapshot_mode is SnapshotMode.ONLY:
             return 0
         if ended[1]:
@@ -94,47 +91,67 @@ class Supervisor:
 
     def _align(self, step: Align) -> int | None:
         with self._shutdown.interruptible():
-            at, oids = prepare(self._settings, step)
-        flock = self._flock(step.old.parts, (at,), "handover")
-        try:
-            with self._shutdown.interruptible():
-                while not flock.arrived:
-                    if (ended := flock.ended(_LOOK_S)) is not None:
-                        self._fallen(step, *ended)
-                        return None
-                    self._shutdown.check()
-                begin(self._settings, step, at, oids, self._shutdown.check)
-        except StopRequested:
-            return flock.stop()
-        finally:
-            self._end(flock)
+            prepare(self._settings, step)
+        with self._running(step.old.parts, Errand.END, "handover") as flock:
+            try:
+                with self._shutdown.interruptible():
+                    if self._heard(flock, HELD, step):
+                        meeting = choose(self._settings, step)
+                        flock.give(meeting.at)
+                        if self._heard(flock, ARRIVED, step):
+                            begin(self._settings, step, meeting, self._shutdown.check)
+            except StopRequested:
+                return flock.stop()
         return None
 
     def _run(self, step: Run) -> int | None:
         with self._shutdown.interruptible():
-            tidy(self._settings, step.generation)
+            tidy(self._settings, step)
         if step.generation == WHOLE_GENERATION:
             return None
-        flock = self._flock(step.generation.parts, None, "streaming")
+        with self._running(step.generation.parts, Errand.STREAM, "streaming") as flock:
+            ended = self._end_of(flock)
+            if ended is None:
+                return flock.stop()
+        self._fallen(step, *ended)
+        return None
+
+    def _heard(self, flock: Flock, what: str, step: Step) -> bool:
+        """Wait until every shard has said it; return False when one has ended by itself before.
+
+        Raises:
+            DatabaseError: SLOT_ACTIVE, to be tried again from the beginning: a shard has lost its slot.
+        """
+        while not flock.all_said(what):
+            ended = flock.ended(_LOOK_S)
+            if flock.any_said(LOST):
+                raise DatabaseError(Kind.SLOT_ACTIVE, "a shard has lost its slot before its generation had ended")
+            if ended is not None:
+                self._fallen(step, *ended)
+                return False
+            self._shutdown.check()
+        return True
+
+    def _end_of(self, flock: Flock) -> tuple[Part, int] | None:
+        """Wait until a shard ends by itself, and return which, and its exit code; None when told to stop."""
         try:
             with self._shutdown.interruptible():
                 while (ended := flock.ended(_WATCH_S)) is None:
                     self._shutdown.check()
         except StopRequested:
-            return flock.stop()
-        finally:
-            self._end(flock)
-        self._fallen(step, *ended)
-        return None
+            return None
+        return ended
 
-    def _flock(self, parts: tuple[Part, ...], ending: tuple[Lsn | None] | None, phase: str) -> Flock:
-        flock = Flock(self._settings, parts, ending)
+    @contextmanager
+    def _running(self, parts: tuple[Part, ...], errand: Errand, phase: str) -> Iterator[Flock]:
+        """Run the shards while the block does; none is left afterwards."""
+        flock = Flock(self._settings, parts, errand)
         self._together.phase, self._together.ask = phase, flock.answers
-        return flock
-
-    def _end(self, flock: Flock) -> None:
-        self._together.phase, self._together.ask = "opening", dict
-        flock.stop()
+        try:
+            yield flock
+        finally:
+            self._together.phase, self._together.ask = "opening", dict
+            flock.stop()
 
     def _fallen(self, step: Step, part: Part, code: int) -> None:
         """Remember that a shard has ended by itself: the next look tells whether that is the end of all."""

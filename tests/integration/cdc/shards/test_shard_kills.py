@@ -19,15 +19,8 @@ FROM_ONE = (
     "shard_created",
     "shard_dropped",
 )
-BETWEEN = (
-    "shard_arrived:1",
-    "shard_confirmed",
-    "shards_remembered",
-    "shard_created:2",
-    "shard_dropped",
-    "shard_dropped:2",
-)
-TO_ONE = ("shard_confirmed", "shard_created", "shard_dropped:2", "shards_settled")
+BETWEEN = ("shard_arrived", "shard_confirmed", "shard_created:2", "shard_dropped:2")
+TO_ONE = ("shard_created", "shard_dropped:2", "shards_settled")
 
 
 def dies(world: Any, shards: int, failpoint: str) -> None:

@@ -6,8 +6,11 @@ import pytest
 
 from cdc.shards.names import Generation
 
+NEWEST = pytest.mark.parametrize("server", ["18"], indirect=True, scope="session")
 
-@pytest.mark.parametrize("shards", [2, 3])
+
+@NEWEST
+@pytest.mark.parametrize("shards", [2, 5])
 def test_shards_carry_every_change_of_a_key_in_order(world: Any, shards: int) -> None:
     """With inserts, updates, moved keys and deletions all the time, on a key of two columns; every shard has a part."""
     engine = world.engine(shards)
@@ -20,6 +23,7 @@ def test_shards_carry_every_change_of_a_key_in_order(world: Any, shards: int) ->
     assert {part for part in world.sources() if part.label} == set(Generation(1, shards).parts)
 
 
+@pytest.mark.slow
 def test_the_number_of_shards_changes_under_load(world: Any) -> None:
     """1, 3, 2, 1: each start with another number goes on where the last one stopped, and leaves nothing over."""
     before = None
@@ -37,6 +41,7 @@ def test_the_number_of_shards_changes_under_load(world: Any) -> None:
     assert world.judge() > 400
 
 
+@NEWEST
 def test_a_first_start_with_shards_takes_one_snapshot(world: Any) -> None:
     """The rows that are there come once, as read, and what changes afterwards comes from the shards."""
     world.run("SELECT pg_drop_replication_slot(%s)", world.slot)
@@ -51,3 +56,21 @@ def test_a_first_start_with_shards_takes_one_snapshot(world: Any) -> None:
     for record in world.topic.records():
         found.setdefault(record.key, []).append(record.operation)
     assert found == {f"old{number}": ["r", "u"] for number in range(1, 201)}
+
+
+@NEWEST
+def test_another_number_waits_for_the_engine_that_runs(world: Any) -> None:
+    """As when one container takes over from another: what the old one delivers while the new one waits is its own."""
+    old = world.engine(1)
+    old.wait_for("streaming")
+    with world.load():
+        new = world.engine(2)
+        new.wait_for("retrying")
+        world.goes_on(100)
+        # Killed, so that the topic has more than the slot has confirmed.
+        old.kill()
+        world.streams(2)
+        world.goes_on(50)
+    world.caught_up()
+    assert new.stop() == 0
+    assert world.judge() > 0
