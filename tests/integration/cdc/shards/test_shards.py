@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import httpx
 import pytest
 
 from cdc.shards.names import Generation
+from stack.ports import free_ports
 
 NEWEST = pytest.mark.parametrize("server", ["18"], indirect=True, scope="session")
 
@@ -43,14 +45,21 @@ def test_the_number_of_shards_changes_under_load(world: Any) -> None:
 
 @NEWEST
 def test_a_first_start_with_shards_takes_one_snapshot(world: Any) -> None:
-    """The rows that are there come once, as read, and what changes afterwards comes from the shards."""
+    """The rows that are there come once, as read, what changes afterwards from the shards; one endpoint tells of all."""
     world.run("SELECT pg_drop_replication_slot(%s)", world.slot)
     world.run("INSERT INTO item SELECT 'old' || i, 0 FROM generate_series(1, 200) i")
-    engine = world.engine(3)
+    (port,) = free_ports(1)
+    engine = world.engine(3, CDC_HTTP_PORT=str(port))
     world.streams(3)
     world.run("UPDATE item SET n = nextval('version')")
     world.caught_up()
     world.tidy()
+    said = httpx.get(f"http://127.0.0.1:{port}/readyz").json()
+    assert (said["ready"], said["shards"].keys()) == (True, {"1.0of3", "1.1of3", "1.2of3"})
+    figures = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+    sent = [line.split() for line in figures.splitlines() if line.startswith("headwater_cdc_records_total")]
+    assert sorted(name for name, _ in sent) == [f'headwater_cdc_records_total{{shard="{k}"}}' for k in range(3)]
+    assert sum(float(count) for _, count in sent) == 200
     assert engine.stop() == 0
     found = {}
     for record in world.topic.records():
