@@ -45,7 +45,7 @@ def test_the_number_of_shards_changes_under_load(world: Any) -> None:
 
 @NEWEST
 def test_a_first_start_with_shards_takes_one_snapshot(world: Any) -> None:
-    """The rows that are there come once, as read, what changes afterwards from the shards; one endpoint tells of all."""
+    """The rows that are there come once, as read; what changes afterwards is the shards'; one endpoint tells of all."""
     world.run("SELECT pg_drop_replication_slot(%s)", world.slot)
     world.run("INSERT INTO item SELECT 'old' || i, 0 FROM generate_series(1, 200) i")
     (port,) = free_ports(1)
