@@ -123,15 +123,16 @@ class Session:
         source = self.server.source.decode()
         judge(self.bookmarks(waiting), source, settings.slot_name, confirmed, accepted=settings.cdc_accept_gap)
 
-    def remember(self, lsn: Lsn) -> None:
-        """Put the bookmark where a slot is about to be created, and wait until Kafka has it.
+    def remember(self, lsn: Lsn, waiting: Callable[[], None] | None = None) -> None:
+        """Put the bookmark where a slot is about to be created or confirmed, and wait until Kafka has it.
 
         Raises:
             BrokerError: Kafka cannot be reached.
             StopRequested: The engine is to stop.
         """
         if self.shelf is not None:
-            self.shelf.put(Bookmark(self.server.source.decode(), self.settings.slot_name, lsn), self.shutdown.check)
+            bookmark = Bookmark(self.server.source.decode(), self.settings.slot_name, lsn)
+            self.shelf.put(bookmark, waiting or self.shutdown.check)
 
     def keeper(self, confirmed: Lsn) -> Keeper:
         """Return who keeps the bookmark ahead of the confirmations from here on."""

@@ -20,6 +20,7 @@ from cdc.lsn import Lsn, format_lsn
 from cdc.postgres import connect
 from cdc.relay import Relay
 from cdc.session import Session
+from cdc.shutdown import StopRequested
 from cdc.slots.slot import read_slot
 from cdc.stream import ReplicationStream
 
@@ -70,7 +71,9 @@ def pursue(
     alive = session.keep_alive(stream, Lsn(0))
 
     def waiting() -> None:
-        stopping()
+        # Asking winds the fuse.
+        if stopping():
+            raise StopRequested
         alive()
 
     lsn = goal.hold(waiting)
@@ -81,8 +84,8 @@ def pursue(
         raise CdcError(Kind.RESHARD_JOB, f"an incremental snapshot of the slot {slot} has not ended")
     reach(Failpoint.SHARD_ARRIVED)
     # The bookmark first, as before every confirmation.
-    session.remember(lsn)
-    _confirm(lsn, session, stream)
+    session.remember(lsn, waiting)
+    _confirm(lsn, session, stream, stopping)
     reach(Failpoint.SHARD_CONFIRMED)
     _log.info("arrived", slot=session.settings.slot_name, lsn=format_lsn(lsn), records=relay.records)
     goal.arrived()
@@ -92,7 +95,7 @@ def pursue(
         time.sleep(_PAUSE_S)
 
 
-def _confirm(lsn: Lsn, session: Session, stream: ReplicationStream) -> None:
+def _confirm(lsn: Lsn, session: Session, stream: ReplicationStream, stopping: Callable[[], bool]) -> None:
     """Confirm until the slot shows it: whoever makes the next generation reads the slots."""
     until = time.monotonic() + _CONFIRM_S
     with closing(connect(session.url)) as control:
@@ -103,5 +106,6 @@ def _confirm(lsn: Lsn, session: Session, stream: ReplicationStream) -> None:
                 return
             if time.monotonic() >= until:
                 raise DatabaseError(Kind.CONNECTION_LOST, f"the server does not take {format_lsn(lsn)} as confirmed")
-            session.shutdown.check()
+            if stopping():
+                raise StopRequested
             time.sleep(_PAUSE_S)
