@@ -15,11 +15,10 @@ FROM_ONE = (
     "shard_arrived",
     "shard_confirmed",
     "shards_remembered",
-    "shard_created",
-    "shard_created",
+    "shard_created:2",
     "shard_dropped",
 )
-BETWEEN = ("shard_arrived", "shard_confirmed", "shard_created:2", "shard_dropped:2")
+BETWEEN = ("shard_confirmed", "shard_created", "shard_dropped:2")
 TO_ONE = ("shard_created", "shard_dropped:2", "shards_settled")
 
 

@@ -12,17 +12,16 @@ NEWEST = pytest.mark.parametrize("server", ["18"], indirect=True, scope="session
 
 
 @NEWEST
-@pytest.mark.parametrize("shards", [2, 5])
-def test_shards_carry_every_change_of_a_key_in_order(world: Any, shards: int) -> None:
+def test_shards_carry_every_change_of_a_key_in_order(world: Any) -> None:
     """With inserts, updates, moved keys and deletions all the time, on a key of two columns; every shard has a part."""
-    engine = world.engine(shards)
+    engine = world.engine(5)
     with world.load():
-        world.streams(shards)
+        world.streams(5)
         world.goes_on(400)
     world.caught_up()
     assert engine.stop() == 0
     assert world.judge() > 400
-    assert {part for part in world.sources() if part.label} == set(Generation(1, shards).parts)
+    assert {part for part in world.sources() if part.label} == set(Generation(1, 5).parts)
 
 
 @pytest.mark.slow
@@ -83,3 +82,26 @@ def test_another_number_waits_for_the_engine_that_runs(world: Any) -> None:
     world.caught_up()
     assert new.stop() == 0
     assert world.judge() > 0
+
+
+@NEWEST
+def test_a_shard_that_somebody_dropped_is_refused_and_a_new_snapshot_cures_it(world: Any) -> None:
+    """Its changes are gone: nothing goes on without them in silence, and the remedy that the refusal names is enough."""
+    engine = world.engine(2)
+    world.streams(2)
+    assert engine.stop() == 0
+    world.run("SELECT pg_drop_replication_slot(%s)", f"{world.slot}_g1_1of2")
+    world.run("INSERT INTO item SELECT 'lost' || i, 0 FROM generate_series(1, 20) i")
+    engine = world.engine(2)
+    assert engine.exit_code() == 1
+    (said,) = engine.events("stopped_by_error")
+    assert said["kind"] == "shards"
+    assert "shard 1.1of2" in said["detail"]
+    assert "when_needed" in said["remedy"]
+    engine = world.engine(2, CDC_SNAPSHOT_MODE="when_needed")
+    world.streams(2)
+    world.caught_up()
+    world.tidy()
+    assert engine.stop() == 0
+    read = [record.key for record in world.topic.records() if record.operation == "r"]
+    assert sorted(read) == sorted(f"lost{number}" for number in range(1, 21))
