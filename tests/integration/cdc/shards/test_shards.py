@@ -86,7 +86,7 @@ def test_another_number_waits_for_the_engine_that_runs(world: Any) -> None:
 
 @NEWEST
 def test_a_shard_that_somebody_dropped_is_refused_and_a_new_snapshot_cures_it(world: Any) -> None:
-    """Its changes are gone: nothing goes on without them in silence, and the remedy that the refusal names is enough."""
+    """Its changes are gone: nothing goes on in silence, and the remedy that the refusal names is enough."""
     engine = world.engine(2)
     world.streams(2)
     assert engine.stop() == 0
