@@ -42,6 +42,8 @@ _log: Final = structlog.get_logger(__name__)
 
 Clock = Callable[[], float]
 
+_CHANGES: Final = (Insert, Update, Delete)
+
 _RENAMED: Final = (
     "Its changes are not captured under the new name. Put the new name into CDC_TABLES and start again, or rename the "
     "table back; a table that took its old name also needs ALTER PUBLICATION … ADD TABLE."
@@ -84,12 +86,15 @@ class Capture:
         self._clock = clock
         self._encoders: dict[int, tuple[TableEncoder, TopicName] | None] = {}
         self._lsn = Lsn(0)
+        self._prefix = b""
+        """What the positions of the open transaction begin with."""
         self._change = 0
         self._headers: Headers = []
 
     def begin(self, begin: Begin) -> None:
         """Enter a transaction: the changes that follow take its commit LSN, id and time."""
         self._lsn = begin.final_lsn
+        self._prefix = b"%X/%X/" % (begin.final_lsn >> 32, begin.final_lsn & 0xFFFFFFFF)
         self._change = 0
         self._origin = begin
         self._headers = [self._source, (XID, b"%d" % begin.xid), (COMMITTED, b"%d" % begin.committed_us)]
@@ -101,7 +106,7 @@ class Capture:
             CdcError: The change names a relation never described, or its row does not fit; or no record can hold it
                 and its topic has no dead-letter topic.
         """
-        if isinstance(message, Insert | Update | Delete):
+        if isinstance(message, _CHANGES):
             return self._changed(message)
         if isinstance(message, Relation):
             self._describe(message)
@@ -194,7 +199,8 @@ class Capture:
         try:
             if isinstance(change, Insert):
                 payload = encoder.row(change.new, CREATE, self._now_ms(), self._origin)
-                return self._place(topic, (payload,), encoder.name)
+                record = self._record(topic, payload, self._change * STEPS)
+                return (record,) if record.size <= self._certain else self._letters.admit(record, encoder.name)
             if isinstance(change, Update):
                 return self._place(topic, encoder.update(change, self._now_ms(), self._origin), encoder.name)
             return self._place(topic, encoder.delete(change, self._now_ms(), self._origin), encoder.name)
@@ -215,18 +221,22 @@ class Capture:
         first = self._change * STEPS
         records: list[Record] = []
         for ordinal, payload in enumerate(payloads, first):
-            position = Position(self._lsn, ordinal)
-            headers = [(POSITION, position.encode()), *self._headers]
-            if payload.unavailable:
-                headers.append((UNAVAILABLE, orjson.dumps(payload.unavailable)))
-            if payload.headers:
-                headers += payload.headers
-            record = Record(topic, payload.key, payload.value, position, headers)
+            record = self._record(topic, payload, ordinal)
             if record.size <= self._certain:
                 records.append(record)
             else:
                 records += self._letters.admit(record, table)
         return records
+
+    def _record(self, topic: TopicName, payload: Payload, ordinal: int) -> Record:
+        # `Position.encode` in parts: the first is the same for the whole transaction.
+        headers = [(POSITION, b"%b%d" % (self._prefix, ordinal)), *self._headers]
+        key, value, unavailable, more = payload
+        if unavailable:
+            headers.append((UNAVAILABLE, orjson.dumps(unavailable)))
+        if more:
+            headers += more
+        return Record(topic, key, value, Position(self._lsn, ordinal), headers)
 
     def _describe(self, relation: Relation) -> None:
         table = TableName(relation.schema, relation.name)

@@ -15,7 +15,7 @@ import structlog
 from psycopg import Connection
 from tenacity import RetryCallState
 
-from cdc import bootstrap, preflight, topics
+from cdc import bootstrap, compiled, preflight, topics
 from cdc.backfill.reader import ThreadReader
 from cdc.backfill.work import Backfill
 from cdc.catalog import Server, Table, missing_tables, read_server, read_tables, read_types
@@ -235,7 +235,10 @@ class Engine:
             reach(Failpoint.TAILS_READ)
             _refuse_rewound(read_server(control), tails)
         confirmed, held = format_lsn(slot.confirmed), describe(furthest(tails))
-        _log.info("streaming", slot=slot_name, confirmed_lsn=confirmed, held=held, tables=len(session.tables))
+        tables = len(session.tables)
+        _log.info(
+            "streaming", slot=slot_name, confirmed_lsn=confirmed, held=held, tables=tables, compiled=compiled.AVAILABLE
+        )
         capture, life = session.capture(), uuid4().hex
         reader = cleanup.enter_context(closing(ThreadReader(session, life) if self._goal is None else NoReader()))
         backfill = Backfill(slot_name, life, reader, capture, session.partitions, observer=self._observer)

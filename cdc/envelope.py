@@ -10,7 +10,7 @@
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from cdc.errors import CdcError, Kind
 from cdc.formats.flat import FLAT
@@ -23,9 +23,11 @@ from cdc.values import JsonValue
 __all__ = ["CREATE", "DELETE", "READ", "TRUNCATE", "UPDATE", "Payload", "TableEncoder", "key_columns"]
 
 
-@dataclass(frozen=True, slots=True)
-class Payload:
-    """Key and value of one record; `value` None is a tombstone; `unavailable` names the fields left out."""
+class Payload(NamedTuple):
+    """Key and value of one record; `value` None is a tombstone; `unavailable` names the fields left out.
+
+    A tuple, because one is made for every change, in a third of the time that a frozen dataclass takes.
+    """
 
     key: bytes
     value: bytes | None
@@ -75,6 +77,7 @@ class TableEncoder:
         self._form = form.table(TableShape(relation, self._key, types or Types(), topic))
         self._converters = self._form.converters
         self._value = self._form.value
+        self._write = None if self._form.writer is None else self._form.writer.write
 
     def row(self, row: Row, operation: str, now_ms: int, origin: Origin = None) -> Payload:
         """Encode a row that exists: of an insert (`c`) or of a snapshot (`r`).
@@ -82,6 +85,8 @@ class TableEncoder:
         Raises:
             CdcError: UNENCODABLE when no record can hold the row; PROTOCOL when it does not fit the relation.
         """
+        if self._write is not None and (written := self._write(row, operation, now_ms)) is not None:
+            return Payload(*written)
         values = self._convert(row)
         return Payload(self._encode_key(values), self._value(operation, values, None, now_ms, origin))
 

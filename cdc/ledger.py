@@ -9,7 +9,6 @@ from collections import deque
 from dataclasses import dataclass
 
 from cdc.lsn import Lsn
-from cdc.records import Record
 
 _SPAN_BYTES = 256 * 1024
 
@@ -48,17 +47,18 @@ class Ledger:
         self.confirmed = confirmed
         """The LSN that may be confirmed to the server; never goes back."""
         self._limits = limits
-        self._spans = deque([Span(confirmed)])
+        self._last = Span(confirmed)
+        """The open one."""
+        self._spans = deque([self._last])
         self._records = 0
         self._size = 0
 
-    def add(self, record: Record) -> Span:
-        """Count a record as handed over and return the span that waits for its acknowledgement."""
-        span = self._spans[-1]
+    def add(self, size: int) -> Span:
+        """Count a record of so many bytes as handed over and return the span that waits for its acknowledgement."""
+        span = self._last
         if span.records >= self._limits.span_records or span.size >= _SPAN_BYTES:
-            span = Span(span.reached)
+            span = self._last = Span(span.reached)
             self._spans.append(span)
-        size = record.size
         span.records += 1
         span.pending += 1
         span.size += size
@@ -68,13 +68,13 @@ class Ledger:
 
     def reach(self, lsn: Lsn) -> None:
         """Note that every record before this LSN has been handed over: a commit's end, or the server's keepalive."""
-        span = self._spans[-1]
+        span = self._last
         span.reached = max(span.reached, lsn)
 
     @property
     def reached(self) -> Lsn:
         """The LSN before which every record has been handed over."""
-        return self._spans[-1].reached
+        return self._last.reached
 
     def settle(self) -> Lsn:
         """Close the account of what has been acknowledged; return the LSN that may be confirmed now."""
@@ -84,7 +84,7 @@ class Ledger:
             self._records -= span.records
             self._size -= span.size
             if len(self._spans) == 1:
-                self._spans[0] = Span(span.reached)
+                self._last = self._spans[0] = Span(span.reached)
                 break
             self._spans.popleft()
         return self.confirmed

@@ -41,9 +41,12 @@ REPLAYED_POSITION: Final = "cdc.replayed_position"
 finds where its predecessor stopped."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Record:
-    """One Kafka record: key, value (None is a tombstone) and headers, bound for a topic, at its place in the stream."""
+    """One Kafka record: key, value (None is a tombstone) and headers, bound for a topic, at its place in the stream.
+
+    Nobody changes one. It is not frozen, because one is made for every change and that would take twice the time.
+    """
 
     topic: TopicName
     key: bytes

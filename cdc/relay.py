@@ -9,10 +9,10 @@ What the loop promises:
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -93,6 +93,13 @@ class Relay:
         self._until = LARGEST_LSN
         self._reply_due = False
         self._held_at: Lsn | None = None
+        self._takers: dict[type[Event], Callable[[Any], None]] = {
+            Begin: self._enter,
+            Commit: self._leave,
+            Keepalive: self._heed,
+            LogicalMessage: self._hear,
+        }
+        """What takes an event; what is not there is given to the capture."""
         self._next_status = clock()
         self._next_report = self._next_status + self._pace.report
         self.server_end = confirmed
@@ -112,11 +119,7 @@ class Relay:
             _log.warning("stopped_with_records_in_flight", in_flight=self._ledger.in_flight)
 
     def run_until(self, lsn: Lsn) -> None:
-        """Relay every transaction that committed before `lsn` and wait until Kafka has it, confirming nothing.
-
-        Raises:
-            CdcError: The stream or the sink failed.
-        """
+        """Relay every transaction that committed before `lsn`, wait until Kafka has it, confirm nothing; raise as `run`."""
         self._until, self._held_at = lsn, self._ledger.confirmed
         with suppress(_ArrivedError):
             while True:
@@ -124,17 +127,12 @@ class Relay:
         self.drain(lambda: False)
 
     def run_to(self, lsn: Lsn, stopping: Callable[[], bool]) -> bool:
-        """Relay as `run` does, but only what committed before `lsn`; return whether Kafka has all of that.
-
-        Raises:
-            CdcError: The stream or the sink failed.
-        """
+        """Relay as `run` does, but only what committed before `lsn`; return whether Kafka has all of it. Raises so too."""
         self._until = lsn
-        try:
+        with suppress(_ArrivedError):
             self.run(stopping)
-        except _ArrivedError:
-            return self.drain(stopping)
-        return False
+            return False
+        return self.drain(stopping)
 
     def step(self) -> None:
         """Do one round: read or, at the limits, wait for acknowledgements; then whatever is due."""
@@ -144,8 +142,9 @@ class Relay:
             events = self._stream.read(self._wait)
             if events:
                 self._observer.heard()
+            takers, give = self._takers, self._give
             for event in events:
-                self._take(event)
+                takers.get(type(event), give)(event)
             self._sink.poll(0)
         confirmed = self._ledger.settle()
         if self._backfill is not None:
@@ -173,48 +172,47 @@ class Relay:
             self._do_what_is_due()
         return self._ledger.in_flight == 0
 
-    def _take(self, event: Event) -> None:
-        if isinstance(event, Begin):
-            if event.final_lsn >= self._until:
-                raise _ArrivedError
-            self._open = True
-            self._begin = event
-            self._capture.begin(event)
-            if self._backfill is not None and self._backfill.watching:
-                self._backfill.begin(event)
-        elif isinstance(event, Commit):
-            self._open = False
-            # What comes between transactions, a message, is of none.
-            self._begin = None
-            self.transactions += 1
-            self._ledger.reach(event.end_lsn)
-            self.server_end = max(self.server_end, event.end_lsn)
-        elif isinstance(event, Keepalive):
-            self._heed(event)
-        elif isinstance(event, LogicalMessage) and not event.transactional:
-            # Its LSN is where its record ends: at the goal, the whole of it still lies before.
-            if event.lsn > self._until:
-                raise _ArrivedError
-            self._give(event)
-            self._pass(event.lsn)
-        else:
-            self._give(event)
+    def _enter(self, begin: Begin) -> None:
+        if begin.final_lsn >= self._until:
+            raise _ArrivedError
+        self._open = True
+        self._begin = begin
+        self._capture.begin(begin)
+        if self._backfill is not None and self._backfill.watching:
+            self._backfill.begin(begin)
+
+    def _leave(self, commit: Commit) -> None:
+        self._open = False
+        # What comes between transactions, a message, is of none.
+        self._begin = None
+        self.transactions += 1
+        end = commit.end_lsn
+        self._ledger.reach(end)
+        self.server_end = max(self.server_end, end)
+
+    def _hear(self, message: LogicalMessage) -> None:
+        # Its LSN is where its record ends: at the goal, the whole of it still lies before.
+        if not message.transactional and message.lsn > self._until:
+            raise _ArrivedError
+        for record in self._capture.records(message):
+            self._hand_over(record)
+        if self._backfill is not None:
+            # What was reached before the message lies before its record; its own LSN lies behind that.
+            for row in self._backfill.heard(message, self._ledger.reached):
+                # Their places are new, so no partition holds them, and they belong to no transaction.
+                self._send(row)
+        if not message.transactional:
+            self._pass(message.lsn)
 
     def _give(self, event: Message) -> None:
         records = self._capture.records(event)
         for record in records:
-            self._hand_over(record)
-        if self._backfill is not None:
-            self._show(self._backfill, event, records)
-
-    def _show(self, backfill: Backfill, message: Message, records: Sequence[Record]) -> None:
-        if isinstance(message, LogicalMessage):
-            # What was reached before the message lies before its record; its own LSN lies behind that.
-            for row in backfill.heard(message, self._ledger.reached):
-                # Their places are new, so no partition holds them, and they belong to no transaction.
-                self._send(row)
-        elif backfill.watching:
-            backfill.saw(message, records)
+            if self._floors is None and self._begin is None:
+                self._send(record)
+            else:
+                self._hand_over(record)
+        if self._backfill is not None and self._backfill.watching:
+            self._backfill.saw(event, records)
 
     def _hand_over(self, record: Record) -> None:
         if self._floors is not None:
@@ -233,7 +231,7 @@ class Relay:
         if isinstance(record, DeadLetter):
             announce(record, self._observer.buried)
         self.records += 1
-        self._sink.send(record, self._ledger.add(record))
+        self._sink.send(record, self._ledger.add(record.size))
 
     def _heed(self, keepalive: Keepalive) -> None:
         self._reply_due |= keepalive.reply_requested

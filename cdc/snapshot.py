@@ -127,7 +127,7 @@ class SnapshotCopy:
             self._number += 1
             for each in records:
                 announce(each, self._observer.buried)
-                self._sink.send(each, self._ledger.add(each))
+                self._sink.send(each, self._ledger.add(each.size))
             if self.sent % 64 == 0:
                 self._sink.poll(0)
                 self._settle()

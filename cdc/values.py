@@ -74,7 +74,8 @@ def money(digits: int) -> Converter:
     return convert
 
 
-def _boolean(text: str) -> bool:
+def boolean(text: str) -> bool:
+    """Return a `boolean`."""
     return text == "t"
 
 
@@ -83,7 +84,12 @@ def _float(text: str) -> float | str:
     return text if text in _NOT_FINITE else float(text)
 
 
-def _timestamptz(text: str) -> str:
+def timestamptz(text: str) -> str:
+    """Return an instant in UTC (CD-42).
+
+    Raises:
+        ValueError: The text is not of an ISO session in UTC.
+    """
     # Of the four-digit years nearly all are: cut and paste before any parsing. "2026-11-21 03:05:00.5+00"
     if text[-3:] == "+00" and text[10:11] == " " and text[4] == "-":
         return f"{text[:10]}T{text[11:-3]}Z"
@@ -178,14 +184,14 @@ def _bytea(text: str) -> str:
 
 
 _BY_NAME: Final[Mapping[str, Converter]] = {
-    "bool": _boolean,
+    "bool": boolean,
     "int2": int,
     "int4": int,
     "int8": int,
     "oid": int,
     "float4": _float,
     "float8": _float,
-    "timestamptz": _timestamptz,
+    "timestamptz": timestamptz,
     "timestamp": _timestamp,
     "date": _date,
     "time": _time,

@@ -12,6 +12,8 @@ from typing import Annotated
 import typer
 
 from stack import callback_bench, flink_bench, transactions
+from stack.cdc_bench import bench as cdc_bench
+from stack.cdc_bench import command as cdc_options
 from stack.faults import FaultRun
 from stack.local import LocalStack
 from stack.ports import own_settings
@@ -112,6 +114,52 @@ def callbacks(
     """Call a warm Lambda function from many sessions by `aws_lambda.invoke`; milliseconds, lost and wrong answers."""
     with own_stack() as stack:
         report = callback_bench.run(stack, sessions, calls, rounds, rate)
+    if as_json:
+        typer.echo(json.dumps(report.as_dict()))
+    else:
+        report.show(page())
+    raise typer.Exit(0 if report.ok else 1)
+
+
+@app.command()
+def cdc(  # noqa: PLR0913  # the options of one command
+    *,
+    shapes: Annotated[
+        str, typer.Option(help="Backlogs: single, batch (transactions of 1 and of 100).")
+    ] = "single,batch",
+    transactions: Annotated[int | None, typer.Option(min=1, help="Transactions of a backlog of your own.")] = None,
+    events: Annotated[int | None, typer.Option(min=1, help="Events in each of its transactions.")] = None,
+    size: Annotated[int, typer.Option("--bytes", min=1, help="About how many bytes a record's value has.")] = 300,
+    engines: Annotated[
+        str, typer.Option(help="Of native, debezium (tuned), debezium_default (as shipped), limit.")
+    ] = "native,debezium,debezium_default,limit",
+    rounds: Annotated[int | None, typer.Option(min=1, help="How often each, in turn. [default: 3, quick 1]")] = None,
+    latency: Annotated[bool, typer.Option("--latency/--no-latency", help="Follow open loops as well.")] = True,
+    seconds: Annotated[int | None, typer.Option(min=1, help="How long each is followed. [default: 10, 8, 6]")] = None,
+    highest_rate: Annotated[int, typer.Option(min=1, help="The highest rate of an open loop.")] = 2_000,
+    compression: Annotated[str, typer.Option(help="Of every producer: none, lz4, snappy, zstd.")] = "none",
+    plot: Annotated[Path | None, typer.Option(help="Draw the figures into this file, .png or .svg.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Small sizes and one round.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure our engine, Debezium and the limits of both under the same load: speed, latency, cost, losses."""
+    plan = cdc_options.plan(
+        shapes=shapes,
+        transactions=transactions,
+        events=events,
+        size=size,
+        engines=engines,
+        rounds=rounds,
+        latency=latency,
+        seconds=seconds,
+        highest_rate=highest_rate,
+        compression=compression,
+        quick=quick,
+    )
+    draw = cdc_options.drawing(plot)
+    with own_stack() as stack:
+        report = cdc_bench.run(stack, plan, console.print)
+    draw(report)
     if as_json:
         typer.echo(json.dumps(report.as_dict()))
     else:

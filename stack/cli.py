@@ -30,6 +30,7 @@ from stack import status as status_report
 from stack.errors import StackError
 from stack.functions.demo import refuse_without_functions
 from stack.local import LocalStack, current_stack
+from stack.scale.command import scale
 from stack.settings import StackSettings
 from stack.status_page import print_status
 from stack.terminal import AsJson, Engine, console, page
@@ -175,6 +176,9 @@ def simulate(
     else:
         page().print(sim.in_words(tally))
     raise typer.Exit(0 if tally.good else 1)
+
+
+sim_app.command(name="scale")(scale)
 
 
 @sim_app.command(name="idle")

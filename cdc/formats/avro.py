@@ -13,7 +13,7 @@ from fastavro import parse_schema, schemaless_writer
 
 from cdc.errors import CdcError, Kind
 from cdc.formats.avro_schema import CAPTURED, DELETED, OPERATION, TABLE, derive
-from cdc.formats.protocol import DELETE, Origin, TableFormat, TableShape, Values
+from cdc.formats.protocol import DELETE, Origin, TableFormat, TableShape, Values, Writer
 from cdc.pgoutput.messages import UNCHANGED
 
 MAGIC: Final = b"\0"
@@ -37,6 +37,7 @@ class AvroTable:
         """
         derived = derive(shape)
         self.converters = derived.converters
+        self.writer: Writer | None = None
         self._name = f"{shape.relation.schema}.{shape.relation.name}"
         self._table = shape.relation.name
         self._fields = derived.names

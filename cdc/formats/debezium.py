@@ -27,6 +27,7 @@ class DebeziumTable(FlatTable):
     def __init__(self, shape: TableShape, name: str, database: str) -> None:
         """Prepare what `source` says of every row of the table."""
         super().__init__(shape)
+        self.writer = None
         self._columns = [column.name for column in shape.relation.columns]
         self._source: dict[str, Any] = {
             "version": version("headwater"),

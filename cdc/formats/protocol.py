@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
 from cdc.lsn import Lsn
-from cdc.pgoutput.messages import Begin, Relation, Value
+from cdc.pgoutput.messages import Begin, Relation, Row, Value
 from cdc.records import TopicName
 from cdc.types import Types
 from cdc.values import JsonValue
@@ -49,8 +49,18 @@ class TableShape:
     topic: TopicName
 
 
+class Writer(Protocol):
+    """The quick way to write rows."""
+
+    def write(self, row: Row, operation: str, now_ms: int) -> tuple[bytes, bytes] | None:
+        """Return key and value of a whole row as the stream sent it; None for one that goes the other way."""
+
+
 class TableFormat(Protocol):
     """The keys and values of one relation, as it is now."""
+
+    writer: Writer | None
+    """The quick way, where there is one for this format."""
 
     @property
     def converters(self) -> Sequence[tuple[int, Convert]]:

@@ -63,7 +63,7 @@ class Reason(Enum):
     TOO_LARGE = "too_large"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class DeadLetter(Record):
     """One part of a letter, as a record; `last` says that the letter is complete with it."""
 

@@ -229,7 +229,7 @@ def _marker(letter: Letter) -> Record:
 def _deliver(sink: KafkaSink, records: Iterable[Record]) -> None:
     ledger = Ledger(Lsn(0), Limits())
     for record in records:
-        sink.send(record, ledger.add(record))
+        sink.send(record, ledger.add(record.size))
     until = time.monotonic() + _PATIENCE_S
     while ledger.in_flight:
         sink.poll(0.1)

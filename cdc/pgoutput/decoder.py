@@ -11,6 +11,7 @@ from collections.abc import Callable
 from struct import Struct
 from typing import Final
 
+from cdc import compiled
 from cdc.errors import ProtocolError
 from cdc.lsn import Lsn
 from cdc.pgoutput.control import CONTROL_DECODERS
@@ -57,6 +58,17 @@ def decode(data: bytes | memoryview, offset: int = 0) -> Message | Control:
     Raises:
         ProtocolError: The bytes are no message, end too early or too late, or hold a name that is not
             UTF-8. A value that is not UTF-8 is a fault of the row alone, see `_row`.
+    """
+    if (ordinary := compiled.decode(data, offset)) is not None:
+        return ordinary
+    return decode_plainly(data, offset)
+
+
+def decode_plainly(data: bytes | memoryview, offset: int = 0) -> Message | Control:
+    """Return the message as `decode` does, by Python alone.
+
+    Raises:
+        ProtocolError: As there.
     """
     if offset >= len(data):
         raise ProtocolError("empty message", offset)

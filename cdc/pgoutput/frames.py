@@ -11,6 +11,7 @@ Standby status update 'r') and "Logical Replication Message Formats".
 from struct import Struct
 from typing import Final
 
+from cdc.compiled import read_frame
 from cdc.errors import ProtocolError
 from cdc.lsn import Lsn
 from cdc.pgoutput.decoder import decode
@@ -46,6 +47,9 @@ class FrameReader:
             ProtocolError: The bytes are neither data nor keepalive, their message is malformed or not where it may be.
         """
         if self._ends is None or not data or data[0] != _DATA_KIND:
+            if (ordinary := read_frame(data)) is not None:
+                # Nearly all, and none of them begins a block.
+                return ordinary
             event = decode_frame(data)
             if isinstance(event, StreamStart):
                 self._ends = _STREAM_STOP
