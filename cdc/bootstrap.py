@@ -157,7 +157,7 @@ def without_lost(settings: Settings, connection: Connection[Any], server: Server
 
 
 def _refuse_gap(session: Session) -> None:
-    held = furthest(session.read_tails(session.shutdown.check))
+    held = furthest(session.read_tails(session.shutdown.check, any_shard=True))
     # The topic may have let go of every record since; what the engine remembers of its slot stays.
     bookmarks = session.bookmarks(session.shutdown.check)
     judge(bookmarks, session.server.source.decode(), session.settings.slot_name, Lsn(0))
@@ -198,7 +198,7 @@ def _catch_up(session: Session, slot: str, first_point: Lsn, until: Lsn) -> Earl
         stream = connection.start(slot, settings.publication_name, deadline=settings.cdc_server_deadline_seconds)
         waiting = session.keep_alive(stream, first_point)
         tails = session.read_tails(waiting, snapshot_from=Position.of_snapshot_row(first_point, 0))
-        source, types = session.server.source, session.types
+        source, types = session.source, session.types
         capture = InsertWatch(session.routes, source, types, session.emission, session.letters)
         relay = session.relay(stream, capture, first_point, tails)
         relay.run_until(until)

@@ -5,14 +5,15 @@ other engine is shut out); ask Kafka where the topics end; then relay.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack, closing
+from functools import partial
 from typing import Any, Final
 from uuid import uuid4
 
 import structlog
 from psycopg import Connection
-from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential_jitter
+from tenacity import RetryCallState
 
 from cdc import bootstrap, compiled, preflight, topics
 from cdc.backfill.reader import ThreadReader
@@ -25,12 +26,15 @@ from cdc.letters.deadletters import Letters
 from cdc.letters.refusals import Refusals
 from cdc.letters.sizes import limits, producer_sizes
 from cdc.lsn import format_lsn
-from cdc.policy import Retry, decide
 from cdc.postgres import connect
 from cdc.records import TopicName
 from cdc.relay import Relay
+from cdc.retrying import patient
 from cdc.session import Session, Tails, describe, furthest
 from cdc.settings import Settings, SnapshotMode
+from cdc.shards.goal import Goal, NoReader, pursue
+from cdc.shards.names import WHOLE, Part
+from cdc.shards.store import refuse_others, require_publication
 from cdc.shutdown import Shutdown, StopRequested
 from cdc.sink import KafkaSink
 from cdc.slots.failover import let_standbys_copy
@@ -52,9 +56,18 @@ class Engine:
     """Carry the changes of a database to Kafka until told to stop."""
 
     def __init__(
-        self, settings: Settings, shutdown: Shutdown, observer: Observer = UNWATCHED, fuse: Fuse = NO_FUSE
+        self,
+        settings: Settings,
+        shutdown: Shutdown,
+        observer: Observer = UNWATCHED,
+        fuse: Fuse = NO_FUSE,
+        part: Part = WHOLE,
+        goal: Goal | None = None,
     ) -> None:
-        self._settings = settings
+        """Begin with nothing open. As `part` it is one shard of several; with a `goal` it goes no further than that."""
+        self._base = settings.slot_name
+        self._part, self._goal = part, goal
+        self._settings = settings = settings.of(part)
         self._shutdown = shutdown
         self._observer = observer
         self._formats = Formats(settings)
@@ -70,16 +83,9 @@ class Engine:
         Raises:
             CdcError: Of a kind that waiting does not cure.
         """
-        retrying = Retrying(
-            retry=retry_if_exception(_may_pass),
-            wait=_patience,
-            after=self._forget_old_troubles,
-            before_sleep=self._before_pause,
-            sleep=self._shutdown.pause,
-            reraise=True,
-        )
+        pausing = partial(self._observer.entered, Phase.RETRYING)
         try:
-            retrying(self._session)
+            patient(self._shutdown, after=self._forget_old_troubles, pausing=pausing)(self._session)
         except StopRequested:
             _log.info("stopped_before_streaming")
 
@@ -110,11 +116,14 @@ class Engine:
                 connection = ReplicationConnection(session.url)
             with connection, ExitStack() as cleanup:
                 with self._shutdown.interruptible():
-                    stream, relay = self._start(session, connection, cleanup)
+                    stream, relay, backfill = self._start(session, connection, cleanup)
                 self._streaming_since = time.monotonic()
                 self._observer.entered(Phase.STREAMING)
                 with self._fuse.lit(self._shutdown) as stopping:
-                    relay.run(stopping)
+                    if self._goal is None:
+                        relay.run(stopping)
+                    else:
+                        pursue(self._goal, session, stream, relay, backfill, stopping)
                 self._observer.entered(Phase.STOPPING)
                 stream.finish()
             _log.info("stopped", transactions=relay.transactions, records=relay.records)
@@ -144,6 +153,7 @@ class Engine:
         settings = self._settings
         with closing(connect(settings.database_url.get_secret_value())) as control:
             server = read_server(control)
+            refuse_others(control, self._base, self._part)
             tables = self._prepare(control, server)
             letters = self._letters(told)
             session = Session(
@@ -157,10 +167,13 @@ class Engine:
                 types=read_types(control),
                 observer=self._observer,
                 form=self._formats.of(server.database),
+                part=self._part,
                 shelf=shelf,
             )
             slot = read_slot(control, settings.slot_name)
             if slot is None or not bootstrap.is_ours(session, control, slot):
+                if self._part != WHOLE:
+                    raise DatabaseError(Kind.SLOT_LOST, f"the slot of shard {self._part.label} is gone")
                 bootstrap.create_slot(session)
             bootstrap.drop_leftover(session, control)
             let_standbys_copy(control, session.url, server, settings.slot_name, settings.cdc_slot_failover)
@@ -178,7 +191,9 @@ class Engine:
         settings = self._settings
         wanted, publication = settings.cdc_tables, settings.publication_name
         missing = missing_tables(control, wanted)
-        if not missing and not publication_exists(control, publication):
+        if self._part != WHOLE:
+            require_publication(control, publication)
+        elif not missing and not publication_exists(control, publication):
             _create_publication(control, publication, wanted)
         published = read_tables(control, publication)
         slot = bootstrap.without_lost(settings, control, server)
@@ -195,7 +210,7 @@ class Engine:
 
     def _start(
         self, session: Session, connection: ReplicationConnection, cleanup: ExitStack
-    ) -> tuple[ReplicationStream, Relay]:
+    ) -> tuple[ReplicationStream, Relay, Backfill]:
         """Take the slot, then ask Kafka where the topics end, then put the loop together."""
         settings = self._settings
         slot_name = settings.slot_name
@@ -209,6 +224,8 @@ class Engine:
         )
         reach(Failpoint.SLOT_TAKEN)
         with closing(connect(session.url)) as control:
+            # Now that it is ours: whoever hands it over holds it until the next generation can be seen.
+            refuse_others(control, self._base, self._part)
             slot = read_slot(control, slot_name)
             if slot is None or slot.confirmed is None:
                 raise DatabaseError(Kind.CONNECTION_LOST, f"the slot {slot_name} went away")
@@ -223,14 +240,11 @@ class Engine:
             "streaming", slot=slot_name, confirmed_lsn=confirmed, held=held, tables=tables, compiled=compiled.AVAILABLE
         )
         capture, life = session.capture(), uuid4().hex
-        reader = cleanup.enter_context(closing(ThreadReader(session, life)))
+        reader = cleanup.enter_context(closing(ThreadReader(session, life) if self._goal is None else NoReader()))
         backfill = Backfill(slot_name, life, reader, capture, session.partitions, observer=self._observer)
         keeper = session.keeper(slot.confirmed)
-        return stream, session.relay(stream, capture, slot.confirmed, tails, bookmark=keeper, backfill=backfill)
-
-    def _before_pause(self, state: RetryCallState) -> None:
-        self._observer.entered(Phase.RETRYING)
-        _say_so(state)
+        relay = session.relay(stream, capture, slot.confirmed, tails, bookmark=keeper, backfill=backfill)
+        return stream, relay, backfill
 
     def _forget_old_troubles(self, state: RetryCallState) -> None:
         if self._steady:
@@ -259,26 +273,3 @@ def _refuse_rewound(server: Server, tails: Tails) -> None:
         # Skipping what is "already there" would skip what is new.
         message = f"the topic holds records up to {describe(held)}, which the server has not reached yet"
         raise CdcError(Kind.HISTORY_REWOUND, message)
-
-
-def _may_pass(error: BaseException) -> bool:
-    return isinstance(error, CdcError) and isinstance(decide(error.kind), Retry)
-
-
-def _patience(state: RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome is not None else None
-    decision = decide(error.kind) if isinstance(error, CdcError) else None
-    if not isinstance(decision, Retry):
-        return 0.0
-    wait: Callable[[RetryCallState], float] = wait_exponential_jitter(
-        multiplier=decision.first, max=decision.longest, jitter=decision.first
-    )
-    return wait(state)
-
-
-def _say_so(state: RetryCallState) -> None:
-    error = state.outcome.exception() if state.outcome is not None else None
-    attempt = state.attempt_number
-    if isinstance(error, CdcError) and attempt & (attempt - 1) == 0:
-        # Of a long trouble every doubling of the attempts is said, not every attempt.
-        _log.warning("retrying", kind=error.kind.value, error=str(error), attempt=attempt, pause=state.upcoming_sleep)

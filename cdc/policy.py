@@ -78,6 +78,20 @@ _DECISIONS: Final[Mapping[Kind, Decision]] = {
         "upgraded with its slot and nothing was written meanwhile, CDC_ACCEPT_GAP with the LSN in the message goes on; "
         "otherwise use a new topic, or another CDC_BOOKMARK_GROUP for a second source in one topic."
     ),
+    Kind.SHARDS: Stop(
+        "The slots of the shards belong together, and only the engine may drop or move them. "
+        "CDC_SNAPSHOT_MODE=when_needed drops what is left and takes a new snapshot: rows come again as `r`, deletions "
+        "since are not seen."
+    ),
+    Kind.SHARD_KEY: Stop(
+        "Give the table a primary key (or REPLICA IDENTITY USING INDEX) of columns with built-in types that can be "
+        "hashed, or set CDC_SHARDS=1. Enums, domains and types of extensions cannot be in a publication's row filter."
+    ),
+    Kind.RESHARDED: Stop("Start it again: it finds the slots that are in use now by itself."),
+    Kind.RESHARD_JOB: Stop(
+        "Start with the old CDC_SHARDS and wait until the incremental snapshot has ended, or cancel it with "
+        "headwater cdc snapshot --cancel; then change the number."
+    ),
     Kind.WAL_BUDGET: Stop(
         "Find out what keeps the slot: Kafka away, a transaction that stays open, or too little headroom. Then raise "
         "max_slot_wal_keep_size and CDC_WAL_BUDGET_BYTES well above the WAL of the longest absence. Where the slot was "

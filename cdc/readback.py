@@ -15,7 +15,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from cdc.errors import BrokerError, Kind
 from cdc.kafka import Rejections, broker_error, partitions_of, reader_config
 from cdc.lsn import Position
-from cdc.records import SNAPSHOT, TopicName, read_position
+from cdc.records import SNAPSHOT, SOURCE, TopicName, read_position
+from cdc.shards.names import older_generation
 from cdc.tables import TableName
 
 _TIMEOUT_S: Final = 10.0
@@ -79,20 +80,22 @@ class Search:
     """What to look for: the last own record; with `snapshot_from` also the last snapshot row of each of `tables`.
 
     `snapshot_from` is the position of the snapshot's first row: nothing before it belongs to that snapshot. `request`
-    names the incremental snapshot whose rows are meant; None means the initial one's.
+    names the incremental snapshot whose rows are meant; None means the initial one's. With `any_shard` a record of
+    whichever shard of the source's history is an own one: good to know how far the topics go, not to resume from.
     """
 
     source: bytes
     tables: frozenset[TableName] = frozenset()
     snapshot_from: Position | None = None
     request: str | None = None
+    any_shard: bool = False
 
     def note(self, tail: Tail, headers: MessageHeaders) -> bool:
         """Take one record, later ones first, into the tail; return whether older records still matter."""
         found = dict(headers or ())
-        position = read_position(found, self.source)
+        position = read_position(found, self.source, any_shard=self.any_shard)
         if position is None:
-            return True
+            return not self._before_us(found)
         if tail.position is None:
             tail.position = position
         if self.snapshot_from is None or position < self.snapshot_from:
@@ -103,6 +106,16 @@ class Search:
             if request == ([] if self.request is None else [self.request]):
                 tail.covered.setdefault(TableName(schema, name), tuple(key))
         return not self.tables <= tail.covered.keys()
+
+    def _before_us(self, headers: Mapping[str, str | bytes | None]) -> bool:
+        """Say whether a record is of another generation of shards: all of that lies before everything of this one.
+
+        What was sent again from dead letters has such a source too and stands anywhere; it has no position.
+        """
+        source = headers.get(SOURCE)
+        if not isinstance(source, bytes) or not older_generation(source, self.source):
+            return False
+        return read_position(headers, source) is not None
 
 
 def read_tails(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final, NewType, TypeAlias
 
 from cdc.lsn import Position
+from cdc.shards.names import history_of
 
 TopicName = NewType("TopicName", str)
 Headers: TypeAlias = list[tuple[str, str | bytes | None]]
@@ -19,7 +20,8 @@ NO_TOPIC: Final = TopicName("")
 POSITION: Final = "cdc.position"
 """`<commit LSN>/<ordinal>`, see `cdc.lsn.Position`."""
 SOURCE: Final = "cdc.source"
-"""`<system identifier>/<database>`: positions of different sources cannot be compared."""
+"""`<system identifier>/<database>`, of a shard with `#<generation>.<index>of<shards>` behind it: positions of different
+sources cannot be compared."""
 XID: Final = "cdc.xid"
 """The transaction id, 32 bits, decimal; a snapshot row has none."""
 COMMITTED: Final = "cdc.commit_us"
@@ -60,10 +62,17 @@ class Record:
         return len(self.key) + (len(self.value) if self.value is not None else 0)
 
 
-def read_position(headers: Mapping[str, str | bytes | None], source: bytes) -> Position | None:
-    """Return the position in the headers of a stored record; None when the record is not ours or of another source."""
-    text = headers.get(POSITION)
-    if headers.get(SOURCE) != source or not isinstance(text, bytes):
+def read_position(
+    headers: Mapping[str, str | bytes | None], source: bytes, *, any_shard: bool = False
+) -> Position | None:
+    """Return the position in the headers of a stored record; None when the record is not ours or of another source.
+
+    With `any_shard` the sources of all shards of one history count as one.
+    """
+    text, found = headers.get(POSITION), headers.get(SOURCE)
+    if found != source and not (any_shard and isinstance(found, bytes) and history_of(found) == history_of(source)):
+        return None
+    if not isinstance(text, bytes):
         return None
     try:
         return Position.decode(text)

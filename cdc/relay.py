@@ -119,16 +119,20 @@ class Relay:
             _log.warning("stopped_with_records_in_flight", in_flight=self._ledger.in_flight)
 
     def run_until(self, lsn: Lsn) -> None:
-        """Relay every transaction that committed before `lsn` and wait until Kafka has it, confirming nothing.
-
-        Raises:
-            CdcError: The stream or the sink failed.
-        """
+        """Relay what committed before `lsn` and wait until Kafka has it, confirming nothing; raise as `run` does."""
         self._until, self._held_at = lsn, self._ledger.confirmed
         with suppress(_ArrivedError):
             while True:
                 self.step()
         self.drain(lambda: False)
+
+    def run_to(self, lsn: Lsn, stopping: Callable[[], bool]) -> bool:
+        """Relay and raise as `run`, but only what committed before `lsn`; return whether Kafka has all of that."""
+        self._until = lsn
+        with suppress(_ArrivedError):
+            self.run(stopping)
+            return False
+        return self.drain(stopping)
 
     def step(self) -> None:
         """Do one round: read or, at the limits, wait for acknowledgements; then whatever is due."""

@@ -24,6 +24,7 @@ from cdc.readback import Search, Tail, read_tails
 from cdc.records import TopicName
 from cdc.relay import Pace, Relay
 from cdc.settings import Settings
+from cdc.shards.names import WHOLE, Part
 from cdc.shutdown import Shutdown
 from cdc.sink import KafkaSink
 from cdc.slots.bookmark import UNKEPT, Bookmark, BookmarkKeeper, Keeper, judge
@@ -50,6 +51,7 @@ class Session:
     observer: Observer = UNWATCHED
     form: Format = FLAT
     letters: Letters = field(default_factory=Letters)
+    part: Part = WHOLE
     shelf: KafkaShelf | None = None
     """Where the bookmark is kept; None for none."""
 
@@ -57,6 +59,11 @@ class Session:
     def url(self) -> str:
         """The connection string, with its secret."""
         return self.settings.database_url.get_secret_value()
+
+    @property
+    def source(self) -> bytes:
+        """The source that records name."""
+        return self.part.source(self.server.source)
 
     @property
     def routes(self) -> Mapping[TableName, Route]:
@@ -78,17 +85,20 @@ class Session:
 
     def capture(self) -> Capture:
         """Return a capture that knows no relation yet, for a new connection."""
-        known = (self.routes, self.server.source)
+        known = (self.routes, self.source)
         return Capture(*known, catalog=self.types, emission=self.emission, letters=self.letters)
 
-    def read_tails(self, waiting: Callable[[], None], snapshot_from: Position | None = None) -> Tails:
-        """Ask Kafka what the topics hold at their ends; the session must hold the slot.
+    def read_tails(
+        self, waiting: Callable[[], None], snapshot_from: Position | None = None, *, any_shard: bool = False
+    ) -> Tails:
+        """Ask Kafka what the topics hold at their ends; the session must hold the slot. `any_shard`: see `Search`.
 
         Raises:
             BrokerError: Kafka cannot be reached.
             StopRequested: The engine is to stop.
         """
-        search = Search(self.server.source, frozenset(table.name for table in self.tables), snapshot_from)
+        tables = frozenset(table.name for table in self.tables)
+        search = Search(self.source, tables, snapshot_from, any_shard=any_shard)
         settings = self.settings
         return read_tails(settings.kafka_bootstrap_servers, settings.cdc_kafka_config, self.partitions, search, waiting)
 
@@ -113,15 +123,16 @@ class Session:
         source = self.server.source.decode()
         judge(self.bookmarks(waiting), source, settings.slot_name, confirmed, accepted=settings.cdc_accept_gap)
 
-    def remember(self, lsn: Lsn) -> None:
-        """Put the bookmark where a slot is about to be created, and wait until Kafka has it.
+    def remember(self, lsn: Lsn, waiting: Callable[[], None] | None = None) -> None:
+        """Put the bookmark where a slot is about to be created or confirmed, and wait until Kafka has it.
 
         Raises:
             BrokerError: Kafka cannot be reached.
             StopRequested: The engine is to stop.
         """
         if self.shelf is not None:
-            self.shelf.put(Bookmark(self.server.source.decode(), self.settings.slot_name, lsn), self.shutdown.check)
+            bookmark = Bookmark(self.server.source.decode(), self.settings.slot_name, lsn)
+            self.shelf.put(bookmark, waiting or self.shutdown.check)
 
     def keeper(self, confirmed: Lsn) -> Keeper:
         """Return who keeps the bookmark ahead of the confirmations from here on."""

@@ -14,9 +14,10 @@ from cdc.kafka import RESERVED
 from cdc.lsn import Lsn, parse_lsn
 from cdc.outbox import parse_messages
 from cdc.records import TopicName
+from cdc.shards.names import LONGEST_SUFFIX, MOST_SHARDS, WHOLE, Part, is_part_name
 from cdc.slots.budget import BudgetAction
 from cdc.slots.failover import SlotFailover
-from cdc.slots.slot import LONGEST_NAME
+from cdc.slots.slot import LONGEST_IDENTIFIER, LONGEST_NAME
 from cdc.tables import TableName
 
 _TABLE: Final = re.compile(r'\s*(?:"((?:[^"]|"")+)"|([^\s".,]+))\.(?:"((?:[^"]|"")+)"|([^\s".,]+))\s*(?:,|$)')
@@ -58,6 +59,7 @@ class Settings(BaseSettings):
     cdc_messages: Annotated[dict[str, TopicName], NoDecode] = {}
     cdc_dead_letter_topic: str = "dlq-{topic}"
     cdc_snapshot_mode: SnapshotMode = SnapshotMode.INITIAL
+    cdc_shards: Annotated[int, Field(ge=1, le=MOST_SHARDS)] = 1
     cdc_slot_failover: SlotFailover = SlotFailover.AUTO
     cdc_bookmark_group: Annotated[str, Field(max_length=249)] = "headwater-cdc-{slot}"
     cdc_accept_gap: Lsn | None = None
@@ -89,6 +91,8 @@ class Settings(BaseSettings):
     def _valid_slot(cls, name: str) -> str:
         if not _SLOT.fullmatch(name) or len(name) > LONGEST_NAME:
             raise ValueError(f"a slot name has 1 to {LONGEST_NAME} lower-case letters, digits and underscores")
+        if is_part_name(name):
+            raise ValueError("it is the name of a shard's slot; give the name without _g<number>_<shard>of<shards>")
         return name
 
     @field_validator("cdc_tables", mode="before")
@@ -152,6 +156,21 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _fit_for_shards(self) -> Self:
+        if self.cdc_shards > 1:
+            if self.cdc_truncate is Truncation.EMIT:
+                # Each shard would say it at a time of its own, before or behind the rows of the others.
+                raise ValueError(
+                    "CDC_TRUNCATE=emit needs CDC_SHARDS=1: a truncation has no place among several streams"
+                )
+            if self.cdc_bookmark_group and "{slot}" not in self.cdc_bookmark_group:
+                raise ValueError("with CDC_SHARDS above 1 CDC_BOOKMARK_GROUP needs {slot}: each shard has a bookmark")
+            if len(self.publication_name.encode()) > LONGEST_IDENTIFIER - LONGEST_SUFFIX:
+                longest = LONGEST_IDENTIFIER - LONGEST_SUFFIX
+                raise ValueError(f"with CDC_SHARDS above 1 PUBLICATION_NAME has at most {longest} bytes")
+        return self
+
+    @model_validator(mode="after")
     def _keep_letters_apart(self) -> Self:
         if taken := sorted(set(self.dead_letter_topics.values()) & set(self.topics)):
             raise ValueError(f"CDC_DEAD_LETTER_TOPIC and CDC_TOPIC are both {', '.join(taken)}")
@@ -169,6 +188,13 @@ class Settings(BaseSettings):
     def bookmark_group(self) -> str:
         """The consumer group that keeps the bookmark, empty for none; `{slot}` stands for the slot's name."""
         return self.cdc_bookmark_group.replace("{slot}", self.slot_name)
+
+    def of(self, part: Part) -> Self:
+        """Return the settings of one shard: its slot, its publication; logical messages are shard 0's alone."""
+        if part == WHOLE:
+            return self
+        own = {"slot_name": part.slot(self.slot_name), "publication_name": part.publication(self.publication_name)}
+        return self.model_copy(update={**own, "cdc_messages": {} if part.index else self.cdc_messages})
 
     def topic_of(self, table: TableName) -> TopicName:
         """Return the topic of a table: `{schema}` and `{table}` in `cdc_topic` stand for its names."""

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from typing import Annotated, Any, Final
 from uuid import uuid4
 
@@ -82,22 +83,22 @@ def ask(
         estimate = command.check(connection, settings, name, choose)
         request = Request(uuid4().hex[:12], settings.slot_name, name, estimate.where, replay)
         command.listen(connection)
-        command.send(connection, request)
+        command.send(connection, [replace(request, slot=slot) for slot in estimate.slots])
         if no_wait:
             last = Notice(settings.slot_name, request.id, Outcome.QUEUED, 0, 0.0)
         else:
-            last = _follow(connection, settings, request, estimate)
+            last = _follow(connection, request, estimate)
     _report(request, last, as_json=as_json)
 
 
 def _cancel(connection: Connection[Any], settings: Settings, target: str) -> None:
-    command.require_engine(connection, settings)
+    slots = command.require_engine(connection, settings)
     if "." in target or any(each.name == target for each in settings.cdc_tables):
         target = str(command.find_table(settings, target))
-    command.send(connection, Cancel(settings.slot_name, target))
+    command.send(connection, [Cancel(slot, target) for slot in slots])
 
 
-def _follow(connection: Connection[Any], settings: Settings, request: Request, estimate: command.Estimate) -> Notice:
+def _follow(connection: Connection[Any], request: Request, estimate: command.Estimate) -> Notice:
     columns = (
         SpinnerColumn(),
         TextColumn("{task.fields[state]}"),
@@ -109,7 +110,7 @@ def _follow(connection: Connection[Any], settings: Settings, request: Request, e
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("", total=max(1, estimate.rows), state="asked")
-        for notice in command.follow(connection, settings, request.id, _PATIENCE_S):
+        for notice in command.follow(connection, estimate.slots, request.id, _PATIENCE_S):
             if notice is None:
                 continue
             _show(progress, bar, notice)

@@ -6,7 +6,7 @@ NOTIFY. Engine and command need no way to each other.
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,11 +14,13 @@ import psycopg
 from psycopg import Connection, sql
 
 from cdc.backfill import query
-from cdc.backfill.messages import CHANNEL, PREFIX, Cancel, Notice, Request, decode_notice, encode
+from cdc.backfill.messages import CHANNEL, ENDED, PREFIX, Cancel, Notice, Outcome, Request, decode_notice, encode
 from cdc.catalog import Table, missing_tables, read_tables, unreadable_tables
 from cdc.errors import CdcError, DatabaseError, Kind
 from cdc.postgres import translated
 from cdc.settings import Settings, parse_tables
+from cdc.shards.names import generations
+from cdc.shards.store import parts_in_use
 from cdc.slots.slot import read_slot
 from cdc.tables import TableName
 
@@ -36,11 +38,12 @@ class RequestError(CdcError):
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A table that can be read, which of its rows, and about how many that are."""
+    """A table that can be read, which of its rows, about how many that are, and which slots are to be asked."""
 
     table: Table
     where: str | None
     rows: int
+    slots: tuple[str, ...]
 
 
 def find_table(settings: Settings, text: str) -> TableName:
@@ -69,7 +72,7 @@ def check(
         RequestError: It cannot; the error names the remedy.
         DatabaseError: The connection is lost.
     """
-    require_engine(connection, settings)
+    slots = require_engine(connection, settings)
     if missing_tables(connection, [name]):
         raise RequestError(Kind.TABLE, f"there is no table {name}", "Create it, or correct the name.")
     publication = settings.publication_name
@@ -88,25 +91,31 @@ def check(
         statement = sql.SQL("GRANT SELECT ON {} TO <user>;").format(sql.Identifier(name.schema, name.name))
         raise RequestError(Kind.REPLICATION_RIGHT, f"{name} may not be read", statement.as_string())
     where = choose(table)
-    return Estimate(table, where, _plan(connection, table, where))
+    return Estimate(table, where, _plan(connection, table, where), slots)
 
 
-def require_engine(connection: Connection[Any], settings: Settings) -> None:
-    """Make sure that an engine streams from the slot.
+def require_engine(connection: Connection[Any], settings: Settings) -> tuple[str, ...]:
+    """Make sure that an engine streams; return its slots, of which each is to be asked: each shard has its own rows.
 
     Raises:
-        RequestError: There is no slot, or nobody reads it.
+        RequestError: There is no slot, nobody reads it, or the number of shards is just being changed.
     """
-    slot = read_slot(connection, settings.slot_name)
     remedy = "Start the engine and wait until it streams (headwater cdc status); SLOT_NAME names its slot."
-    if slot is None:
-        raise RequestError(Kind.SLOT_LOST, f"there is no slot {settings.slot_name}", remedy)
-    if not slot.active:
-        raise RequestError(Kind.SLOT_ACTIVE, f"no engine streams from the slot {settings.slot_name}", remedy)
+    parts = parts_in_use(connection, settings.slot_name)
+    if len(parts) != parts[0].generation.shards or len(generations(parts)) > 1:
+        raise RequestError(Kind.SHARDS, f"the shards of the slot {settings.slot_name} are just being changed", remedy)
+    names = tuple(part.slot(settings.slot_name) for part in parts)
+    for name in names:
+        slot = read_slot(connection, name)
+        if slot is None:
+            raise RequestError(Kind.SLOT_LOST, f"there is no slot {name}", remedy)
+        if not slot.active:
+            raise RequestError(Kind.SLOT_ACTIVE, f"no engine streams from the slot {name}", remedy)
+    return names
 
 
-def send(connection: Connection[Any], message: Request | Cancel) -> None:
-    """Write a request or a cancellation into the WAL.
+def send(connection: Connection[Any], messages: Iterable[Request | Cancel]) -> None:
+    """Write requests or cancellations into the WAL, one for each slot.
 
     Raises:
         DatabaseError: The connection is lost, or the server is a standby, which takes no messages.
@@ -115,9 +124,10 @@ def send(connection: Connection[Any], message: Request | Cancel) -> None:
         # The transaction id makes the commit flush: a message alone would wait for somebody else's commit. Whether a
         # standby has it is of no concern.
         connection.execute("SET LOCAL synchronous_commit = local")
-        connection.execute(
-            "SELECT pg_logical_emit_message(false, %s, %s), pg_current_xact_id()", (PREFIX, encode(message))
-        )
+        for message in messages:
+            connection.execute(
+                "SELECT pg_logical_emit_message(false, %s, %s), pg_current_xact_id()", (PREFIX, encode(message))
+            )
 
 
 def listen(connection: Connection[Any]) -> None:
@@ -130,20 +140,21 @@ def listen(connection: Connection[Any]) -> None:
         connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
 
 
-def follow(connection: Connection[Any], settings: Settings, request: str, patience: float) -> Iterator[Notice | None]:
-    """Yield the notices of a request until the caller has heard enough; None every second without one.
+def follow(connection: Connection[Any], slots: Sequence[str], request: str, patience: float) -> Iterator[Notice | None]:
+    """Yield how a request stands at each notice, until the caller has heard enough; None every second without one.
 
     Args:
         connection: One that listens.
-        settings: Whose slot tells whether the engine is there.
+        slots: Those that were asked; they tell whether the engine is there.
         request: The id of the request.
-        patience: How many seconds the slot may be without its engine.
+        patience: How many seconds a slot may be without its engine.
 
     Raises:
         RequestError: The engine has been away for longer than `patience`.
         DatabaseError: The connection is lost; the job goes on without us.
     """
     seen = time.monotonic()
+    heard: dict[str, Notice] = {}
     while True:
         with translated():
             found = list(connection.notifies(timeout=_POLL_S, stop_after=1))
@@ -154,17 +165,38 @@ def follow(connection: Connection[Any], settings: Settings, request: str, patien
                 continue
             if notice.request == request:
                 seen = time.monotonic()
-                yield notice
+                heard[notice.slot] = notice
+                yield together(slots, heard)
         if found:
             continue
         yield None
-        slot = read_slot(connection, settings.slot_name)
-        if slot is not None and slot.active:
+        left = [name for name in slots if name not in heard or heard[name].outcome not in ENDED]
+        away = [name for name in left if (slot := read_slot(connection, name)) is None or not slot.active]
+        if not away:
             seen = time.monotonic()
         elif time.monotonic() - seen > patience:
-            message = f"no engine has read the slot {settings.slot_name} for {patience:.0f} s"
+            message = f"no engine has read the slot {away[0]} for {patience:.0f} s"
             remedy = "Start it again: the request waits in the WAL, and the snapshot goes on where it stopped."
             raise RequestError(Kind.SLOT_ACTIVE, message, remedy)
+
+
+def together(slots: Sequence[str], heard: Mapping[str, Notice]) -> Notice:
+    """Return how a request stands that every one of some slots was asked for: at an end when all are."""
+    notices = [heard[name] for name in slots if name in heard]
+    outcomes = [notice.outcome for notice in notices]
+    first = notices[0]
+    if len(notices) == len(slots) and all(outcome in ENDED for outcome in outcomes):
+        outcome = next((each for each in (Outcome.FAILED, Outcome.CANCELLED) if each in outcomes), Outcome.DONE)
+    else:
+        outcome = next((each for each in outcomes if each not in ENDED), Outcome.RUNNING)
+    return Notice(
+        first.slot,
+        first.request,
+        outcome,
+        sum(notice.rows for notice in notices),
+        max(notice.seconds for notice in notices),
+        next((notice.error for notice in notices if notice.error is not None), None),
+    )
 
 
 def _plan(connection: Connection[Any], table: Table, where: str | None) -> int:

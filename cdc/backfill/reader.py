@@ -167,7 +167,7 @@ class ThreadReader:
         session, settings = self._session, self._session.settings
         topic = settings.topic_of(table.name)
         request = task.job.request.id
-        search = Search(session.server.source, frozenset({table.name}), Position(task.job.read_from, 0), request)
+        search = Search(session.source, frozenset({table.name}), Position(task.job.read_from, 0), request)
         tails = read_tails(
             settings.kafka_bootstrap_servers,
             settings.cdc_kafka_config,

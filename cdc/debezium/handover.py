@@ -25,6 +25,7 @@ from cdc.postgres import connect
 from cdc.readback import Search, count_partitions, read_tails
 from cdc.session import furthest
 from cdc.settings import Settings, SnapshotMode
+from cdc.shards.store import refuse_shards
 from cdc.slots.bookmark import Bookmark, judge
 from cdc.slots.shelf import KafkaShelf
 from cdc.slots.slot import Slot, read_slot
@@ -62,6 +63,7 @@ def to_debezium(settings: Settings, where: ConnectSettings, pause: Callable[[flo
         worker.wait_until_up()
         begun = worker.config() is not None
     with closing(connect(_url(settings))) as control:
+        refuse_shards(control, settings.slot_name)
         # Where an earlier attempt has registered it, Debezium may read the slot already: deploying finishes the rest.
         slot = None if begun else _released(control, settings, pause)
         handover = Handover(None, 0)
@@ -85,6 +87,7 @@ def start(settings: Settings, where: ConnectSettings) -> Deployed:
         CdcError: SLOT_RECREATED, SOURCE_CHANGED, or as `deploy`.
     """
     with closing(connect(_url(settings))) as control:
+        refuse_shards(control, settings.slot_name)
         source = read_server(control).source.decode()
         with Connect(where) as worker:
             worker.wait_until_up()

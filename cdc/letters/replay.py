@@ -29,6 +29,7 @@ from cdc.lsn import Lsn, Position
 from cdc.postgres import connect
 from cdc.records import COMMITTED, POSITION, REPLAYED_POSITION, SOURCE, Headers, Record, TopicName, read_position
 from cdc.settings import Settings
+from cdc.shards.names import history_of
 from cdc.sink import KafkaSink
 from cdc.topics import read_sizes
 from cdc.types import TypeCatalog
@@ -161,7 +162,7 @@ class Replay:
         return done
 
     def _look(self, letter: Letter) -> tuple[Verdict, list[Record]]:
-        if letter.source != self._source:
+        if history_of(letter.source) != self._source:
             return Verdict(letter, State.FOREIGN, letter.source.decode(errors="replace")), []
         try:
             records = encode_again(letter, self._load(letter), self._types, self._emission)
@@ -191,7 +192,7 @@ class Replay:
             if key in keys:
                 replayed = record.headers.get(REPLAYED_POSITION)
                 given = record.headers if replayed is None else {**record.headers, POSITION: replayed}
-                position = read_position(given, self._source)
+                position = read_position(given, self._source, any_shard=True)
                 if position is not None:
                     newest[key] = max(position, newest.get(key, position))
 

@@ -21,7 +21,8 @@ from cdc.tables import TableName
 PLUGIN: Final = "pgoutput"
 PUBLISHED: Final = ("insert", "update", "delete", "truncate")
 """What a publication sends unless its `publish` option says otherwise."""
-LONGEST_NAME: Final = 63 - len("_snapshot_next")
+LONGEST_IDENTIFIER: Final = 63
+LONGEST_NAME: Final = LONGEST_IDENTIFIER - len("_snapshot_next")
 
 _SLOT: Final = """
 SELECT plugin::text, database::text, active, confirmed_flush_lsn::text, wal_status = 'lost',

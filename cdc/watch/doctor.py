@@ -23,6 +23,9 @@ from cdc.readback import Search, count_partitions, read_tails
 from cdc.records import TopicName
 from cdc.session import describe, furthest
 from cdc.settings import Settings
+from cdc.shards.names import history_of
+from cdc.shards.plan import Birth, Run, plan
+from cdc.shards.store import parts_in_use, read_seen
 from cdc.slots.bookmark import judge
 from cdc.slots.failover import possible, waited_for
 from cdc.slots.shelf import KafkaShelf
@@ -61,11 +64,15 @@ def diagnose(settings: Settings) -> tuple[Diagnosis, ...]:
     partitions = _topics(settings, found)
     try:
         with closing(connect(settings.database_url.get_secret_value())) as connection:
-            found += _database(settings, connection, partitions)
+            found += _shards(settings, connection)
+            for part in parts_in_use(connection, settings.slot_name):
+                own = settings.of(part).model_copy(update={"cdc_messages": settings.cdc_messages})
+                found += _database(own, connection, partitions)
     except CdcError as error:
         found.append(failed(error))
     found += _registry(settings)
-    return tuple(sorted(found, key=lambda each: each.severity.rank))
+    # What is no shard's own is found with each of them.
+    return tuple(sorted(dict.fromkeys(found), key=lambda each: each.severity.rank))
 
 
 def examine(given: Examination) -> Iterator[Diagnosis]:
@@ -173,7 +180,9 @@ def _dead_letters(settings: Settings, source: bytes, topics: Mapping[TopicName, 
         return
     for finding in preflight.check_dead_letters({topic: destinations[topic] for topic in topics}, existing):
         yield Diagnosis(Severity.WARNING, finding.kind, finding.message, finding.remedy)
-    for topic, count in Counter(letter.topic for letter in found.waiting if letter.source == source).items():
+    for topic, count in Counter(
+        letter.topic for letter in found.waiting if history_of(letter.source) == source
+    ).items():
         many = f"{count}" if found.complete else f"at least {count}"
         yield Diagnosis(
             Severity.WARNING,
@@ -212,7 +221,7 @@ def _database(
         yield Diagnosis(Severity.ERROR, Kind.REPLICATION_RIGHT, found, remedy, statement.as_string())
     held = None
     try:
-        search = Search(server.source)
+        search = Search(server.source, any_shard=True)
         bootstrap, config = settings.kafka_bootstrap_servers, settings.cdc_kafka_config
         held = furthest(read_tails(bootstrap, config, partitions, search, _no_wait, settled=False))
     except CdcError as error:
@@ -227,6 +236,20 @@ def _database(
     retention = read_retention(connection, name)
     snapshot = read_retention(connection, snapshot_name(name))
     yield from examine(Examination(server, name, retention, snapshot, free_slots(connection), held))
+
+
+def _shards(settings: Settings, connection: Connection[Any]) -> Iterator[Diagnosis]:
+    """Give what is wrong with the slots of shards as a set; each of them is examined by itself."""
+    try:
+        step = plan(read_seen(connection, settings.slot_name), settings.cdc_shards, lambda _: True)
+    except CdcError as error:
+        yield failed(error)
+        return
+    if not isinstance(step, Birth | Run):
+        found = f"the number of shards is not what CDC_SHARDS={settings.cdc_shards} asks for: {step.words}"
+        yield Diagnosis(
+            Severity.INFO, Kind.RESHARDED, found, "Start the engine: it changes the number, or goes on with it."
+        )
 
 
 def _registry(settings: Settings) -> Iterator[Diagnosis]:

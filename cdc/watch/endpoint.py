@@ -8,20 +8,29 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import structlog
 
 from cdc.errors import CdcError, Kind
-from cdc.watch.metrics import Monitor
 
 _log: Final = structlog.get_logger(__name__)
 _TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 _SLOW_CLIENT_S: Final = 10
 
 
+class Watched(Protocol):
+    """What is served."""
+
+    def summary(self) -> dict[str, Any]:
+        """Return where the engine stands, `ready` and `live` among it."""
+
+    def exposition(self) -> bytes:
+        """Return every figure in Prometheus's text format."""
+
+
 @contextmanager
-def serving(monitor: Monitor, host: str, port: int) -> Iterator[int]:
+def serving(monitor: Watched, host: str, port: int) -> Iterator[int]:
     """Serve the monitor while the block runs; give the port, which the system chose if 0 was asked for.
 
     Raises:
@@ -50,7 +59,7 @@ def serving(monitor: Monitor, host: str, port: int) -> Iterator[int]:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    watched: Monitor
+    watched: Watched
     timeout = _SLOW_CLIENT_S
     server_version = "headwater-cdc"
     sys_version = ""

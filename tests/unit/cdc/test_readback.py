@@ -59,3 +59,28 @@ def test_an_older_snapshot_is_not_taken_for_this_one() -> None:
     search = Search(SOURCE, frozenset({ONE}), Position.of_snapshot_row(Lsn(16), 0))
     assert not search.note(tail, read(8, 5, ONE, "a"))
     assert tail.covered == {}
+
+
+def test_another_generation_of_shards_ends_the_search() -> None:
+    """All of it lies before everything of this one, so a new shard does not read the topic to its beginning."""
+    search, tail = Search(b"7/db#2.0of2"), Tail()
+    assert not search.note(tail, streamed(24, b"7/db#1.0of2"))
+    assert not search.note(tail, streamed(24))
+    assert not Search(SOURCE).note(tail, streamed(24, b"7/db#1.0of2"))
+    assert tail.position is None
+
+
+def test_a_sibling_and_what_was_sent_again_do_not_end_the_search() -> None:
+    """Siblings write between our records; a dead letter of an old generation is sent again at any time, unplaced."""
+    search, tail = Search(b"7/db#2.0of2"), Tail()
+    assert search.note(tail, streamed(32, b"7/db#2.1of2"))
+    assert search.note(tail, {"cdc.replayed_position": b"0/8/4", "cdc.source": SOURCE})
+    assert not search.note(tail, streamed(24, b"7/db#2.0of2"))
+    assert tail.position == Position(Lsn(24), 4)
+
+
+def test_how_far_the_topics_go_every_shard_tells() -> None:
+    """Whoever asks that does not go on from there: any generation counts."""
+    tail = Tail()
+    assert not Search(SOURCE, any_shard=True).note(tail, streamed(24, b"7/db#1.0of2"))
+    assert tail.position == Position(Lsn(24), 4)

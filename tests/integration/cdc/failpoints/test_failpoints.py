@@ -54,6 +54,14 @@ CASES = {
     Failpoint.CHUNK_HIGH: Case((1, 2), story="chunks"),
     Failpoint.CHUNK_TORN: Case((1, 17, 150), story="chunks", oldest=True),
     Failpoint.CHUNKS_DONE: Case(story="chunks"),
+    # Those of shards are killed where their tests are, in `shards/`.
+    Failpoint.SHARDS_PUBLISHED: Case(story="shards"),
+    Failpoint.SHARD_ARRIVED: Case(story="shards"),
+    Failpoint.SHARD_CONFIRMED: Case(story="shards"),
+    Failpoint.SHARDS_REMEMBERED: Case(story="shards"),
+    Failpoint.SHARD_CREATED: Case(story="shards"),
+    Failpoint.SHARD_DROPPED: Case(story="shards"),
+    Failpoint.SHARDS_SETTLED: Case(story="shards"),
     Failpoint.DRAINED: Case(stops=True),
     Failpoint.LAST_CONFIRMED: Case(stops=True),
 }
