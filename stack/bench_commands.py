@@ -15,6 +15,7 @@ from stack import callback_bench, flink_bench, transactions
 from stack.faults import FaultRun
 from stack.local import LocalStack
 from stack.ports import own_settings
+from stack.producer_bench import run as producer_bench
 from stack.terminal import AsJson, console, page
 
 app = typer.Typer(help="Measure and break the parts on a stack of its own.", no_args_is_help=True)
@@ -112,6 +113,28 @@ def callbacks(
     """Call a warm Lambda function from many sessions by `aws_lambda.invoke`; milliseconds, lost and wrong answers."""
     with own_stack() as stack:
         report = callback_bench.run(stack, sessions, calls, rounds, rate)
+    if as_json:
+        typer.echo(json.dumps(report.as_dict()))
+    else:
+        report.show(page())
+    raise typer.Exit(0 if report.ok else 1)
+
+
+@app.command()
+def producer(
+    *,
+    clients: Annotated[
+        list[int], typer.Option(min=1, max=64, help="Clients at the same time; may be given several times.")
+    ] = [1, 8],  # noqa: B006 - typer's own form
+    seconds: Annotated[float, typer.Option(min=1, help="How long each run is.")] = 5,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each is run, in turn; medians are told.")] = 5,
+    quick: Annotated[bool, typer.Option("--quick", help="Two rounds of a second: within a minute.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Call the Lambda handler in process, beside `pgbench` with the plain transaction; transactions a second."""
+    seconds, rounds = (1, 2) if quick else (seconds, rounds)
+    with own_stack() as stack:
+        report = producer_bench.run(stack, clients, seconds, rounds, lambda line: console.print(f"  {line}"))
     if as_json:
         typer.echo(json.dumps(report.as_dict()))
     else:
