@@ -1,0 +1,162 @@
+"""Owns the order of the measurement: a stack as `headwater up` runs it, warmed up, then each rate in turn over rounds.
+
+Must never print. Facts: the JIT of a JVM compiles what ran often enough, so the first thousands of events are slow.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from stack.e2e_bench.report import EndToEndReport, RateFound
+from stack.e2e_bench.sender import Posted
+from stack.errors import StackError
+from stack.local import LocalStack
+from stack.routes import shipped_routes
+from stack.settings import HOST
+
+_DRAIN_SECONDS: Final = 60
+_WARM_RATE: Final = 300.0
+
+Tell = Callable[[str], None]
+
+
+def run(
+    stack: LocalStack, rates: Sequence[float], seconds: float, rounds: int, warm_seconds: float, tell: Tell
+) -> EndToEndReport:
+    """Post events at each rate in turn and follow each to its filtered topic.
+
+    Args:
+        stack: A stack that runs.
+        rates: Events a second, one after the other.
+        seconds: How long each is kept up in a round.
+        rounds: How often each rate is measured.
+        warm_seconds: How long events are posted before, which are counted and not timed.
+        tell: Hears of each round that has ended.
+
+    Raises:
+        StackError: The producer does not answer, or the topics cannot be read.
+    """
+    bench = _Bench(stack)
+    found = tuple(RateFound(rate) for rate in rates)
+    warm_up = RateFound(_WARM_RATE)
+    with bench.watching():
+        if warm_seconds > 0:
+            bench.round(warm_up, warm_seconds, timed=False)
+            tell(f"warmed up with {warm_up.events} events, which are counted and not timed")
+        for turn in range(rounds):
+            for each in found:
+                bench.round(each, seconds, timed=True)
+                if len(each.rounds) > turn:
+                    last = each.rounds[-1]["filtered_topic"]
+                    tell(f"round {turn + 1} of {rounds}, {each.rate:g}/s: p50 {last['p50']} ms, p99 {last['p99']} ms")
+    return EndToEndReport(found, warm_up)
+
+
+class _Bench:
+    """Hold the processes of one run."""
+
+    def __init__(self, stack: LocalStack) -> None:
+        self._stack = stack
+        self._routes = {name: route.topic for name, route in shipped_routes().items()}
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Let a process watch the topics."""
+        topics = sorted(set(self._routes.values()))
+        with _child(self._stack, "watcher", [self._stack.settings.kafka_bootstrap], topics) as self._watcher:
+            self._watcher.line()
+            yield
+
+    def round(self, found: RateFound, seconds: float, *, timed: bool) -> None:
+        """Post at one rate for a while, wait for the records, and note both."""
+        count = max(1, round(found.rate * seconds))
+        settings = self._stack.settings
+        before = self._processor_seconds()
+        arguments = [HOST, str(settings.producer_port), str(found.rate), str(count)]
+        with _child(self._stack, "sender", arguments, list(self._routes)) as sender:
+            posted = [Posted(*each) for each in json.loads(sender.line())]
+        self._watcher.tell(f"{count} {_DRAIN_SECONDS}")
+        seen = json.loads(self._watcher.line())
+        if timed:
+            after = self._processor_seconds()
+            spent = {name: (after[name] - before.get(name, 0.0)) * 1e6 / count for name in after}
+            found.processor_us.append({name: round(us, 1) for name, us in spent.items()})
+        found.note(posted, seen, self._routes, timed=timed)
+
+    def _processor_seconds(self) -> dict[str, float]:
+        """Return the processor time that each part has used, its children's included, and the watcher's."""
+        pids = {name: process.pid for name, process in self._stack.processes().items() if process.pid}
+        return {name: _spent(pid) for name, pid in {**pids, "watcher": self._watcher.pid}.items()}
+
+
+def _spent(pid: int) -> float:
+    process = psutil.Process(pid)
+    total = 0.0
+    for each in (process, *process.children(recursive=True)):
+        try:
+            times = each.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        total += times.user + times.system
+    return total
+
+
+class _Child:
+    """Hold one process of the measurement, and speak with it."""
+
+    def __init__(self, module: str, before: list[str], after: list[str], log: Path) -> None:
+        self._module, self._log = module, log
+        reads, writes = os.pipe()
+        with log.open("wb") as errors:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", f"stack.e2e_bench.{module}", *before, str(writes), *after],
+                stdin=subprocess.PIPE,
+                stdout=errors,
+                stderr=errors,
+                pass_fds=(writes,),
+                text=True,
+            )
+        os.close(writes)
+        self._answers = os.fdopen(reads)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def tell(self, text: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{text}\n")
+        self._process.stdin.flush()
+
+    def line(self) -> str:
+        """Return what it says next.
+
+        Raises:
+            StackError: It has ended.
+        """
+        if not (line := self._answers.readline()):
+            said = self._log.read_text(errors="replace").strip()[-400:]
+            raise StackError(f"The {self._module} of the measurement has ended: {said}", "See `logs/producer.log`.")
+        return line
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._answers.close()
+        self._process.wait()
+
+
+@contextmanager
+def _child(stack: LocalStack, module: str, before: list[str], after: list[str]) -> Iterator[_Child]:
+    child = _Child(module, before, after, Path(stack.state.root) / f"bench-{module}.log")
+    try:
+        yield child
+    finally:
+        child.close()
