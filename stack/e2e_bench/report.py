@@ -8,6 +8,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from statistics import median
 from typing import Final
 
@@ -20,7 +21,6 @@ from stack.routes import RAW_TOPIC
 HOPS: Final = ("post", "raw_topic", "filtered_topic")
 """The answer to the POST, which comes after the commit; readable in the raw topic; readable in the filtered topic."""
 
-_HTTP_OK: Final = 200
 _SHARES: Final = {"p50": 0.5, "p99": 0.99, "max": 1.0}
 
 
@@ -67,7 +67,7 @@ class RateFound:
         records: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
         for topic, key, at in seen:
             records[_event_id(topic, key)][topic].append(at)
-        stored = [each for each in posted if each.status == _HTTP_OK]
+        stored = [each for each in posted if each.status == HTTPStatus.OK]
         times: dict[str, list[float]] = {hop: [] for hop in HOPS}
         for each in stored:
             found = records.pop(each.event_id, {})
@@ -78,7 +78,7 @@ class RateFound:
                 self.lost += len(missing)
                 continue
             ends = (each.answered, *(found[topic][0] for topic in wanted))
-            # Two readers see one record each: what came out of the pipeline was in the raw topic before.
+            # One reader takes what a fetch holds in any order: what came out of the pipeline was in the raw topic before.
             for hop, end in zip(HOPS, (ends[0], min(ends[1:]), ends[2]), strict=True):
                 times[hop].append((end - each.due) * 1000)
         self.events += len(posted)
