@@ -78,7 +78,7 @@ class RateFound:
                 self.lost += len(missing)
                 continue
             ends = (each.answered, *(found[topic][0] for topic in wanted))
-            # One reader takes what a fetch holds in any order: what came out of the pipeline was in the raw topic before.
+            # A fetch holds topics in any order: what came out of the pipeline was in the raw topic before.
             for hop, end in zip(HOPS, (ends[0], min(ends[1:]), ends[2]), strict=True):
                 times[hop].append((end - each.due) * 1000)
         self.events += len(posted)
