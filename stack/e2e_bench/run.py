@@ -4,11 +4,8 @@ Must never print. Facts: the JIT of a JVM compiles what ran often enough, so the
 """
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final
@@ -17,7 +14,7 @@ import psutil
 
 from stack.e2e_bench.report import EndToEndReport, RateFound
 from stack.e2e_bench.sender import Posted
-from stack.errors import StackError
+from stack.line_process import LineProcess, line_process
 from stack.local import LocalStack
 from stack.routes import shipped_routes
 from stack.settings import HOST
@@ -71,7 +68,7 @@ class _Bench:
     def watching(self) -> Iterator[None]:
         """Let a process watch the topics."""
         topics = sorted(set(self._routes.values()))
-        with _child(self._stack, "watcher", [self._stack.settings.kafka_bootstrap], topics) as self._watcher:
+        with self._process("watcher", [self._stack.settings.kafka_bootstrap, *topics]) as self._watcher:
             self._watcher.line()
             yield
 
@@ -80,8 +77,8 @@ class _Bench:
         count = max(1, round(found.rate * seconds))
         settings = self._stack.settings
         before = self._processor_seconds()
-        arguments = [HOST, str(settings.producer_port), str(found.rate), str(count)]
-        with _child(self._stack, "sender", arguments, list(self._routes)) as sender:
+        arguments = [HOST, str(settings.producer_port), str(found.rate), str(count), *self._routes]
+        with self._process("sender", arguments) as sender:
             posted = [Posted(*each) for each in json.loads(sender.line())]
         # Each event once in the raw and once in a filtered topic; those that were refused are not waited for.
         stored = sum(each.status == HTTPStatus.OK for each in posted)
@@ -92,6 +89,10 @@ class _Bench:
             spent = {name: (after[name] - before.get(name, 0.0)) * 1e6 / count for name in after}
             found.processor_us.append({name: round(us, 1) for name, us in spent.items()})
         found.note(posted, seen, self._routes, timed=timed)
+
+    def _process(self, name: str, arguments: Sequence[str]) -> AbstractContextManager[LineProcess]:
+        log = Path(self._stack.state.root) / f"bench-{name}.log"
+        return line_process(f"stack.e2e_bench.{name}", arguments, log)
 
     def _processor_seconds(self) -> dict[str, float]:
         """Return the processor time that each part has used, its children's included, and the watcher's."""
@@ -109,57 +110,3 @@ def _spent(pid: int) -> float:
             continue
         total += times.user + times.system
     return total
-
-
-class _Child:
-    """Hold one process of the measurement, and speak with it."""
-
-    def __init__(self, module: str, before: list[str], after: list[str], log: Path) -> None:
-        self._module, self._log = module, log
-        reads, writes = os.pipe()
-        with log.open("wb") as errors:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", f"stack.e2e_bench.{module}", *before, str(writes), *after],
-                stdin=subprocess.PIPE,
-                stdout=errors,
-                stderr=errors,
-                pass_fds=(writes,),
-                text=True,
-            )
-        os.close(writes)
-        self._answers = os.fdopen(reads)
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def tell(self, text: str) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{text}\n")
-        self._process.stdin.flush()
-
-    def line(self) -> str:
-        """Return what it says next.
-
-        Raises:
-            StackError: It has ended.
-        """
-        if not (line := self._answers.readline()):
-            said = self._log.read_text(errors="replace").strip()[-400:]
-            raise StackError(f"The {self._module} of the measurement has ended: {said}", "See `logs/producer.log`.")
-        return line
-
-    def close(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._answers.close()
-        self._process.wait()
-
-
-@contextmanager
-def _child(stack: LocalStack, module: str, before: list[str], after: list[str]) -> Iterator[_Child]:
-    child = _Child(module, before, after, Path(stack.state.root) / f"bench-{module}.log")
-    try:
-        yield child
-    finally:
-        child.close()

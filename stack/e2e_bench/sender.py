@@ -137,7 +137,7 @@ def post_all(
 
 def main() -> int:
     """Post what the arguments say; write what became of it."""
-    host, port, rate, count, descriptor, *types = sys.argv[1:]
+    descriptor, host, port, rate, count, *types = sys.argv[1:]
     posted = post_all((host, int(port)), types, float(rate), int(count), time.perf_counter)
     with os.fdopen(int(descriptor), "w") as answers:
         json.dump([(each.event_id, each.event_type, each.due, each.answered, each.status) for each in posted], answers)

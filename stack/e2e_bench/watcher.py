@@ -63,7 +63,7 @@ class Watch:
 
 def main() -> int:
     """Watch until standard input ends."""
-    bootstrap, descriptor, *filtered = sys.argv[1:]
+    descriptor, bootstrap, *filtered = sys.argv[1:]
     watch = Watch(bootstrap, [RAW_TOPIC, *filtered])
     pacer = threading.Event()
     try:

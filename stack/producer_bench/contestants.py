@@ -5,25 +5,50 @@ Fact: https://www.postgresql.org/docs/18/pgbench.html.
 """
 
 import json
-import os
 import re
 import resource
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from random import SystemRandom
 from typing import Any, Final, Protocol
 
 import psycopg
+from psycopg.rows import dict_row
 
 from stack.errors import StackError
+from stack.line_process import line_process
 from stack.postgres import BINARIES
 
 _ID: Final = "'0f8fad5b-d9cd-469f' || :number"
 """36 characters in random order like a UUID: `pgbench` has numbers alone."""
+
+SCRIPT: Final = f"""\\set number random(100000000000000000, 999999999999999999)
+BEGIN;
+INSERT INTO business_events (id, event_name, event_type, created_date, saved_date, event_data)
+    VALUES ({_ID}, :name, :type, :created, :saved, :event);
+INSERT INTO event_headers (id, event_name, event_type, created_date, saved_date, header_data)
+    VALUES ({_ID}, :name, :type, :created, :saved, :header);
+INSERT INTO entities (entity_type, entity_id, created_at, updated_at, entity_data, event_id)
+    VALUES (:entity_type, {_ID}, :entity_created, :entity_updated, :entity, {_ID});
+COMMIT;
+"""  # noqa: S608 - nothing of it comes from outside
+"""The plain transaction; its values are variables, so that they travel with every one, as those of an event do."""
+
+_VALUES: Final = {
+    "name": "business_events.event_name",
+    "type": "business_events.event_type",
+    "created": "business_events.created_date::text",
+    "saved": "business_events.saved_date::text",
+    "event": "event_data::text",
+    "header": "header_data::text",
+    "entity_type": "entity_type",
+    "entity_created": "created_at::text",
+    "entity_updated": "updated_at::text",
+    "entity": "entity_data::text",
+}
 
 _REMEDY: Final = "Run the command again; when it fails again, run it with `LOG_LEVEL=debug`."
 
@@ -73,9 +98,15 @@ class LambdaHandler:
         Raises:
             StackError: One of them ended without an answer.
         """
-        with _workers(self, clients) as workers:
+        environment = {"DATABASE_URL": self.database_url, "DB_PREPARE_STATEMENTS": str(self.prepare)}
+        with ExitStack() as open_things:
+            workers = []
+            for number in range(clients):
+                seed, log = SystemRandom().randrange(2**62), self.folder / f"bench-producer-{number}.log"
+                started = line_process("stack.producer_bench.worker", [str(seed)], log, environment)
+                workers.append(open_things.enter_context(started))
             for worker in workers:
-                worker.expect("ready")
+                worker.line()
             for worker in workers:
                 worker.tell(str(seconds))
             told: list[dict[str, Any]] = [json.loads(worker.line()) for worker in workers]
@@ -89,69 +120,6 @@ class LambdaHandler:
         )
 
 
-class _Worker:
-    """Hold one process, and speak with it."""
-
-    def __init__(self, contestant: LambdaHandler, number: int) -> None:
-        self._log = contestant.folder / f"bench-producer-{number}.log"
-        environment = {
-            **os.environ,
-            "DATABASE_URL": contestant.database_url,
-            "DB_PREPARE_STATEMENTS": str(contestant.prepare),
-        }
-        reads, writes = os.pipe()
-        seed = SystemRandom().randrange(2**62)
-        with self._log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "stack.producer_bench.worker", str(seed), str(writes)],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                pass_fds=(writes,),
-                env=environment,
-                text=True,
-            )
-        os.close(writes)
-        self._answers = os.fdopen(reads)
-
-    def tell(self, text: str) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(f"{text}\n")
-        self.process.stdin.flush()
-
-    def line(self) -> str:
-        """Return what it says next.
-
-        Raises:
-            StackError: It has ended.
-        """
-        if not (line := self._answers.readline()):
-            end = self._log.read_text(errors="replace").strip()[-400:]
-            raise StackError(f"The handler does not work: {end}", _REMEDY)
-        return line
-
-    def expect(self, word: str) -> None:
-        if (line := self.line().strip()) != word:
-            raise StackError(f"The handler's process says {line!r} instead of {word}.", _REMEDY)
-
-    def close(self) -> None:
-        if self.process.stdin is not None:
-            self.process.stdin.close()
-        self._answers.close()
-        self.process.wait()
-
-
-@contextmanager
-def _workers(contestant: LambdaHandler, clients: int) -> Iterator[list[_Worker]]:
-    with ExitStack() as open_things:
-        workers = []
-        for number in range(clients):
-            worker = _Worker(contestant, number)
-            open_things.callback(worker.close)
-            workers.append(worker)
-        yield workers
-
-
 @dataclass(frozen=True, slots=True)
 class PgBench:
     """Run `pgbench` with one thread for each client.
@@ -160,12 +128,14 @@ class PgBench:
         name: As it is reported.
         database_url: Where.
         script: The file of its transaction.
+        values: What its variables hold.
         mode: Its `-M`.
     """
 
     name: str
     database_url: str
     script: Path
+    values: Mapping[str, str]
     mode: str
 
     def measure(self, clients: int, seconds: float) -> Taken:
@@ -174,10 +144,13 @@ class PgBench:
         Raises:
             StackError: It fails.
         """
-        options = ("-n", "-M", self.mode, "-c", str(clients), "-j", str(clients), "-T", str(max(1, round(seconds))))
+        options = ["-n", "-M", self.mode, "-c", str(clients), "-j", str(clients), "-T", str(max(1, round(seconds)))]
+        for name, value in self.values.items():
+            # In this mode a variable is replaced in the text of the statement, in the others it is a parameter.
+            options += ["-D", f"{name}={_quoted(value) if self.mode == 'simple' else value}"]
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run(
-            [BINARIES / "pgbench", *options, "-f", self.script, self.database_url],
+            [str(BINARIES / "pgbench"), *options, "-f", str(self.script), self.database_url],
             capture_output=True,
             text=True,
             check=False,
@@ -193,34 +166,22 @@ class PgBench:
         return Taken(float(rate[1]), count, int(failed[1]), spent * 1e6 / max(1, count))
 
 
-def plain_transaction(connection: psycopg.Connection[Any]) -> str:
-    """Return a script for `pgbench` that writes rows such as the newest event has, in three inserts.
+def newest_event(connection: psycopg.Connection[Any]) -> dict[str, str]:
+    """Return what an event that the handler has stored holds, by the names that `SCRIPT` has for it.
 
     Args:
-        connection: To a database that holds an event which the handler stored.
+        connection: To its database.
 
     Raises:
-        StackError: It holds none.
+        StackError: There is none.
     """
-    row = connection.execute(
-        "SELECT event_name, event_type, created_date::text, saved_date::text, event_data::text, header_data::text,"
-        " entity_type, created_at::text, updated_at::text, entity_data::text FROM business_events"
-        " JOIN event_headers USING (id, event_name, event_type, created_date, saved_date)"
-        " JOIN entities ON event_id = id LIMIT 1"
-    ).fetchone()
+    columns = ", ".join(f"{text} AS {name}" for name, text in _VALUES.items())
+    with connection.cursor(row_factory=dict_row) as cursor:
+        joined = "business_events JOIN event_headers USING (id) JOIN entities ON event_id = id"
+        row = cursor.execute(f"SELECT {columns} FROM {joined} LIMIT 1").fetchone()  # noqa: S608 - our own names
     if row is None:
         raise StackError("The handler has stored nothing.", _REMEDY)
-    name, kind, created, saved, event, header, entity_type, created_at, updated_at, entity = map(_quoted, row)
-    head = f"{_ID}, {name}, {kind}, {created}, {saved}"
-    columns = "id, event_name, event_type, created_date, saved_date"
-    return f"""\\set number random(100000000000000000, 999999999999999999)
-BEGIN;
-INSERT INTO business_events ({columns}, event_data) VALUES ({head}, {event});
-INSERT INTO event_headers ({columns}, header_data) VALUES ({head}, {header});
-INSERT INTO entities (entity_type, entity_id, created_at, updated_at, entity_data, event_id)
-    VALUES ({entity_type}, {_ID}, {created_at}, {updated_at}, {entity}, {_ID});
-COMMIT;
-"""  # noqa: S608 - written for pgbench, of our own sample's text
+    return {name: str(value) for name, value in row.items()}
 
 
 def _quoted(text: str) -> str:

@@ -11,7 +11,7 @@ import psycopg
 
 from stack import postgres
 from stack.local import LocalStack
-from stack.producer_bench.contestants import Contestant, LambdaHandler, PgBench, plain_transaction
+from stack.producer_bench.contestants import SCRIPT, Contestant, LambdaHandler, PgBench, newest_event
 from stack.producer_bench.report import HANDLER, PREPARED, UNPREPARED, ProducerReport, Series
 
 _TABLES: Final = ("business_events", "event_headers", "entities")
@@ -41,13 +41,14 @@ def run(stack: LocalStack, clients: Sequence[int], seconds: float, rounds: int, 
         server = {name: _setting(connection, name) for name in _SERVER}
         handler.measure(1, 0)
         script = folder / "bench-producer.sql"
-        script.write_text(plain_transaction(connection))
+        script.write_text(SCRIPT)
+        values = newest_event(connection)
         contestants: tuple[Contestant, ...] = (
             handler,
-            PgBench(PREPARED, url, script, "prepared"),
+            PgBench(PREPARED, url, script, values, "prepared"),
             LambdaHandler(UNPREPARED, url, folder, prepare=False),
-            PgBench("pgbench_extended", url, script, "extended"),
-            PgBench("pgbench_simple", url, script, "simple"),
+            PgBench("pgbench_extended", url, script, values, "extended"),
+            PgBench("pgbench_simple", url, script, values, "simple"),
         )
         found = {count: {each.name: Series() for each in contestants} for count in clients}
         for turn in range(rounds):

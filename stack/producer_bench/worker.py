@@ -22,7 +22,7 @@ _WARM_CALLS = 200
 
 def main() -> int:
     """Call until the time is up; return 0."""
-    seed, descriptor = map(int, sys.argv[1:])
+    descriptor, seed = map(int, sys.argv[1:])
     make, context = maker(seed), Context()
     warm = Counter(handler(make(), context)["statusCode"] for _ in range(_WARM_CALLS))
     with os.fdopen(descriptor, "w", buffering=1) as answers:
