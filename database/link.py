@@ -60,6 +60,7 @@ class Link:
         self._limits = limits
         self._connection: Connection | None = None
         self._runner: Runner | None = None
+        self._spoken: select.poll | None = None
         self._last_use = 0.0
 
     def connection(self, deadline: Deadline) -> Connection:
@@ -92,7 +93,7 @@ class Link:
     def discard(self) -> None:
         """Drop the connection; the next use opens another. Never raises."""
         held, self._connection = self._connection, None
-        self._runner = None
+        self._runner = self._spoken = None
         if held is not None:
             held.close()
 
@@ -109,10 +110,11 @@ class Link:
         if connection.closed or status != TransactionStatus.IDLE:
             return False
         # An idle server has nothing to say: what can be read now is a farewell, an end of file, or a mere notice.
-        spoken = select.poll()
-        spoken.register(connection.pgconn.socket, select.POLLIN | select.POLLERR | select.POLLHUP)
+        if self._spoken is None:
+            self._spoken = select.poll()
+            self._spoken.register(connection.pgconn.socket, select.POLLIN | select.POLLERR | select.POLLHUP)
         idle = time.monotonic() - self._last_use
-        if not spoken.poll(0) and idle < self._limits.idle_check:
+        if not self._spoken.poll(0) and idle < self._limits.idle_check:
             return True
         try:
             connection.execute("SELECT 1", prepare=False)
