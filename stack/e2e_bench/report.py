@@ -34,7 +34,7 @@ class RateFound:
         rounds: For each round, hop and percentile.
         reached: Events a second that were answered, for each round.
         processor_us: Microseconds of processor time for each event, by part of the pipeline, for each round.
-        lost: Events that were stored and did not come out of the pipeline at the right place.
+        lost: Records of stored events that are missing from the raw topic or from the filtered topic of their type.
         duplicates: Records that came out once too often.
         refused: Events that the producer did not take.
     """
