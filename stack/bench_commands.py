@@ -168,11 +168,11 @@ def e2e(
     seconds: Annotated[float, typer.Option(min=1, help="How long each rate is kept up in a round.")] = 20,
     rounds: Annotated[int, typer.Option(min=1, help="How often each rate is measured, in turn; medians are told.")] = 3,
     warm_up: Annotated[float, typer.Option(min=0, help="Seconds of events before, counted and not timed.")] = 40,
-    quick: Annotated[bool, typer.Option("--quick", help="One round of four seconds: within a minute.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="One round of 4 s, hardly warm: within a minute.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Post events at fixed rates and follow each to its filtered topic; milliseconds of each hop, losses, repeats."""
-    seconds, rounds, warm_up = (4, 1, 8) if quick else (seconds, rounds, warm_up)
+    seconds, rounds, warm_up = (4, 1, 16) if quick else (seconds, rounds, warm_up)
     with running_stack() as stack:
         report = e2e_bench.run(stack, rate or _RATES, seconds, rounds, warm_up, lambda line: console.print(f"  {line}"))
     if as_json:

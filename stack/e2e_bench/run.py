@@ -20,7 +20,7 @@ from stack.routes import shipped_routes
 from stack.settings import HOST
 
 _DRAIN_SECONDS: Final = 60
-_WARM_RATE: Final = 300.0
+_WARM_RATE: Final = 500.0
 
 Tell = Callable[[str], None]
 
