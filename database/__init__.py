@@ -7,6 +7,7 @@ from database.link import Connection, Link, Links, connect
 from database.retry import Deadline, RetryPolicy
 from database.secret import Secret, secrets_manager
 from database.settings import DatabaseSettings, Limits
+from database.statement import Statement
 from database.tls import TlsSettings
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Links",
     "RetryPolicy",
     "Secret",
+    "Statement",
     "TlsSettings",
     "classify",
     "connect",

@@ -18,6 +18,7 @@ from database.address import Address
 from database.failures import Failure, classify, public_text
 from database.retry import Deadline
 from database.settings import Limits
+from database.statement import Runner
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -58,6 +59,8 @@ class Link:
         self._address = address
         self._limits = limits
         self._connection: Connection | None = None
+        self._runner: Runner | None = None
+        self._spoken: select.poll | None = None
         self._last_use = 0.0
 
     def connection(self, deadline: Deadline) -> Connection:
@@ -76,9 +79,21 @@ class Link:
         self._last_use = time.monotonic()
         return held
 
+    def runner(self, deadline: Deadline) -> Runner:
+        """Return what runs statements at the least cost, over a live connection as `connection` gives it.
+
+        Raises:
+            psycopg.OperationalError: No connection within the connect timeout or the deadline.
+        """
+        connection = self.connection(deadline)
+        if self._runner is None:
+            self._runner = Runner(connection, prepare=self._limits.prepare_statements)
+        return self._runner
+
     def discard(self) -> None:
         """Drop the connection; the next use opens another. Never raises."""
         held, self._connection = self._connection, None
+        self._runner = self._spoken = None
         if held is not None:
             held.close()
 
@@ -95,10 +110,11 @@ class Link:
         if connection.closed or status != TransactionStatus.IDLE:
             return False
         # An idle server has nothing to say: what can be read now is a farewell, an end of file, or a mere notice.
-        spoken = select.poll()
-        spoken.register(connection.pgconn.socket, select.POLLIN | select.POLLERR | select.POLLHUP)
+        if self._spoken is None:
+            self._spoken = select.poll()
+            self._spoken.register(connection.pgconn.socket, select.POLLIN | select.POLLERR | select.POLLHUP)
         idle = time.monotonic() - self._last_use
-        if not spoken.poll(0) and idle < self._limits.idle_check:
+        if not self._spoken.poll(0) and idle < self._limits.idle_check:
             return True
         try:
             connection.execute("SELECT 1", prepare=False)

@@ -5,9 +5,7 @@ SIGTERM and SIGINT end it gracefully: no new connection, the requests under way 
 
 import signal
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from threading import Barrier
 
 import structlog
 import uvicorn
@@ -17,6 +15,7 @@ from database import Deadline
 from producer import lambda_handler, logs
 from producer.server import application
 from producer.service import Service
+from producer.workers import Workers
 
 _log = structlog.get_logger()
 
@@ -35,14 +34,11 @@ def main() -> int:
     settings = service.settings
     handler = partial(lambda_handler.answer_event, service.api, context=None, seconds=settings.request_seconds)
     # As many threads as connections are allowed, each with its own; they live as long as the process.
-    threads = ThreadPoolExecutor(service.database.db_pool_max_size, thread_name_prefix="producer")
-    warm = min(service.database.db_pool_min_size, service.database.db_pool_max_size)
-    together = Barrier(max(warm, 1))
-    for _ in range(warm):
-        threads.submit(_warm, service, together)
+    workers = Workers(service.database.db_pool_max_size)
+    workers.first(service.database.db_pool_min_size, partial(_warm, service))
     server = uvicorn.Server(
         uvicorn.Config(
-            application(handler, threads, settings.max_body_bytes),
+            application(handler, workers, settings.max_body_bytes),
             host=settings.producer_host,
             port=settings.producer_port,
             access_log=False,
@@ -65,17 +61,15 @@ def main() -> int:
         _log.error("producer_not_started", remedy="the port is in use or not allowed: set PRODUCER_PORT")
         return 1
     finally:
-        threads.shutdown()
+        workers.close()
         service.close()
     _log.info("producer_stopped")
     return 0
 
 
-def _warm(service: Service, together: Barrier) -> None:
+def _warm(service: Service) -> None:
     """Open a thread's connection before the first request needs it; a database that is not there yet is no error."""
     try:
-        # Each waits for the others, or one quick thread would do it for all.
-        together.wait(service.settings.request_seconds)
         service.links.mine().connection(Deadline.after(service.settings.request_seconds))
     except Exception as error:  # noqa: BLE001 - only a head start is lost
         _log.warning("database_not_reached", error=service.links.mine().public_text(error))

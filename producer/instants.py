@@ -13,6 +13,8 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ISO: Final = re.compile(
     r"\d{4}-?\d{2}-?\d{2}([Tt ]\d{2}(:?\d{2}(:?\d{2}([.,]\d+)?)?)?([Zz]|[+-]\d{2}(:?\d{2})?)?)?", re.ASCII
 )
+# As it is stored; most senders write it so. A fraction of zeros is not.
+_STORED: Final = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.(?!000000)\d{6})?Z", re.ASCII)
 _DIGITS: Final = re.compile(r"\d{1,18}", re.ASCII)
 
 
@@ -27,6 +29,9 @@ def parse_instant(value: object) -> str:
     """
     try:
         match value:
+            case str() if _STORED.fullmatch(value):
+                datetime.fromisoformat(value)
+                return value
             case bool():
                 pass
             case str() if _DIGITS.fullmatch(value):

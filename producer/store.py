@@ -13,7 +13,7 @@ from typing import Final, LiteralString
 import structlog
 from psycopg import errors
 
-from database import Deadline, Failure, Links, RetryPolicy, classify
+from database import Deadline, Failure, Links, RetryPolicy, Statement, classify
 from producer.model import Event
 
 _log = structlog.get_logger()
@@ -38,7 +38,8 @@ SET entity_data = EXCLUDED.entity_data, updated_at = EXCLUDED.updated_at, event_
 """
 
 # The entity is cut out of the document in the database, so that it is sent once and keeps every digit.
-_ONE_ENTITY: LiteralString = (
+_ONE_ENTITY: Final = Statement(
+    "store_one_entity",
     _TWO_TABLES
     + """
 VALUES (
@@ -46,12 +47,13 @@ VALUES (
     (%(document)s::jsonb #> '{entities,0}') - 'entityHeader', %(id)s
 )
 """
-    + _UPSERT
+    + _UPSERT,
 )
 
 # A set-based form costs about 60 us more than the above, hence both. Of entities with one key the last wins, since no
 # row may be touched twice by one statement; the order of the keys keeps two such events from deadlocking.
-_SOME_ENTITIES: LiteralString = (
+_SOME_ENTITIES: Final = Statement(
+    "store_some_entities",
     _TWO_TABLES
     + """
 SELECT DISTINCT ON (1, 2)
@@ -64,7 +66,7 @@ FROM ROWS FROM (
 ) WITH ORDINALITY AS given (entity, created_at, updated_at, place)
 ORDER BY 1, 2, place DESC
 """
-    + _UPSERT
+    + _UPSERT,
 )
 
 _IS_STORED: LiteralString = """
@@ -104,9 +106,9 @@ class EventStore:
 
         def attempt() -> Stored:
             nonlocal in_doubt
-            connection = link.connection(deadline)
+            runner = link.runner(deadline)
             try:
-                connection.execute(statement, parameters)
+                runner.run(statement, parameters)
             except errors.UniqueViolation as error:
                 # Only the event tables make a duplicate (EV-53).
                 if error.diag.table_name not in _EVENT_TABLES:
@@ -115,7 +117,7 @@ class EventStore:
                     return Stored.DUPLICATE
                 # Somebody stored this id. If it holds what this call sent, dates of processing included, it is the
                 # lost attempt's own work; the unanswered one has ended, because the conflict waited for it.
-                row = connection.execute(_IS_STORED, parameters).fetchone()
+                row = runner.connection.execute(_IS_STORED, parameters).fetchone()
                 return Stored.NEW if row is not None and row[0] else Stored.DUPLICATE
             except Exception as error:
                 if classify(error) is Failure.CONNECTION:

@@ -7,17 +7,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import SystemRandom
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from stack import callback_bench, flink_bench, transactions
 from stack.cdc_bench import bench as cdc_bench
 from stack.cdc_bench import command as cdc_options
+from stack.e2e_bench import run as e2e_bench
 from stack.faults import FaultRun
 from stack.local import LocalStack
 from stack.ports import own_settings
+from stack.producer_bench import run as producer_bench
 from stack.terminal import AsJson, console, page
+from stack.up import bring_up
+
+_RATES: Final = (20.0, 200.0, 1000.0)
 
 app = typer.Typer(help="Measure and break the parts on a stack of its own.", no_args_is_help=True)
 
@@ -29,6 +34,18 @@ def own_stack() -> Iterator[LocalStack]:
         stack = LocalStack(own_settings(Path(folder) / "state"))
         try:
             stack.open()
+            yield stack
+        finally:
+            stack.close()
+
+
+@contextmanager
+def running_stack() -> Iterator[LocalStack]:
+    """Give a stack that nobody else uses, running as `headwater up` would run it; it is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="headwater-bench-", ignore_cleanup_errors=True) as folder:
+        stack = LocalStack(own_settings(Path(folder) / "state"))
+        bring_up(stack, console)
+        try:
             yield stack
         finally:
             stack.close()
@@ -160,6 +177,52 @@ def cdc(  # noqa: PLR0913  # the options of one command
     with own_stack() as stack:
         report = cdc_bench.run(stack, plan, console.print)
     draw(report)
+    if as_json:
+        typer.echo(json.dumps(report.as_dict()))
+    else:
+        report.show(page())
+    raise typer.Exit(0 if report.ok else 1)
+
+
+@app.command()
+def producer(
+    *,
+    clients: Annotated[
+        list[int], typer.Option(min=1, max=64, help="Clients at the same time; may be given several times.")
+    ] = [1, 8],  # noqa: B006 - typer's own form
+    seconds: Annotated[float, typer.Option(min=1, help="How long each run is.")] = 5,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each is run, in turn; medians are told.")] = 5,
+    quick: Annotated[bool, typer.Option("--quick", help="Two rounds of a second: within a minute.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Call the Lambda handler in process, beside `pgbench` with the plain transaction; transactions a second."""
+    seconds, rounds = (1, 2) if quick else (seconds, rounds)
+    with own_stack() as stack:
+        report = producer_bench.run(stack, clients, seconds, rounds, lambda line: console.print(f"  {line}"))
+    if as_json:
+        typer.echo(json.dumps(report.as_dict()))
+    else:
+        report.show(page())
+    raise typer.Exit(0 if report.ok else 1)
+
+
+@app.command()
+def e2e(
+    *,
+    rate: Annotated[
+        list[float] | None,
+        typer.Option(min=1, help="Events a second; may be given several times. [default: 20, 200, 1000]"),
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=1, help="How long each rate is kept up in a round.")] = 20,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each rate is measured, in turn; medians are told.")] = 3,
+    warm_up: Annotated[float, typer.Option(min=0, help="Seconds of events before, counted and not timed.")] = 40,
+    quick: Annotated[bool, typer.Option("--quick", help="One round of 4 s, hardly warm: within a minute.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Post events at fixed rates and follow each to its filtered topic; milliseconds of each hop, losses, repeats."""
+    seconds, rounds, warm_up = (4, 1, 16) if quick else (seconds, rounds, warm_up)
+    with running_stack() as stack:
+        report = e2e_bench.run(stack, rate or _RATES, seconds, rounds, warm_up, lambda line: console.print(f"  {line}"))
     if as_json:
         typer.echo(json.dumps(report.as_dict()))
     else:
