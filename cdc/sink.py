@@ -19,7 +19,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from cdc.errors import BrokerError, Kind, RefusedError
 from cdc.failpoints import Failpoint, after, at_record
-from cdc.kafka import GUARANTEES, ClientConfig, Delivery, Rejections, broker_error, client_config, partitions_of
+from cdc.kafka import GUARANTEES, Delivery, Rejections, broker_error, client_config, partitions_of
 from cdc.ledger import Span
 from cdc.letters.refusals import Refusal
 from cdc.records import Record, TopicName
@@ -80,13 +80,13 @@ class KafkaSink:
         }
         # Who sets how long records wait means it, and one alone in its batch has no company.
         lingers = careful or linger_ms >= _BULK_LINGER_MS or not _LINGER.isdisjoint(given)
-        self._bulk_config = None if lingers else {**config, "linger.ms": _BULK_LINGER_MS}
         try:
-            self._producer = self._prompt = Producer(config)
+            self._prompt = Producer(config)
+            self._bulk = None if lingers else Producer({**config, "linger.ms": _BULK_LINGER_MS})
         except KafkaException as error:
             raise BrokerError(Kind.SETTINGS, broker_error(error).args[0]) from error
-        self._bulk: Producer | None = None
-        self._tempo = Tempo(time.monotonic())
+        self._producer = self._bulk or self._prompt
+        self._tempo = Tempo()
         self._count = 0
         self._careful = careful
         self._failure: BrokerError | None = None
@@ -146,23 +146,20 @@ class KafkaSink:
             BrokerError: A record failed for good; none behind it was stored.
         """
         self._take(timeout)
-        if self._bulk_config is not None:
+        if self._bulk is not None:
             count, self._count = self._count, 0
-            bulk = self._tempo.note(count, time.monotonic())
-            if bulk is not (self._producer is self._bulk):
-                self._change(self._bulk_config)
+            wanted = self._bulk if self._tempo.note(count, time.monotonic()) else self._prompt
+            if wanted is not self._producer:
+                self._change(wanted)
 
-    def _change(self, bulk_config: ClientConfig) -> None:
+    def _change(self, wanted: Producer) -> None:
         """Let the other producer go on, if what this one has under way is acknowledged soon; if not, try later."""
         until = time.monotonic() + _CHANGE_S
         while len(self._producer) > 0:
             if time.monotonic() >= until:
                 return
             self._take(_CHANGE_POLL_S)
-        if self._bulk is None:
-            # Its settings were good for the first.
-            self._bulk = Producer(bulk_config)
-        self._producer = self._prompt if self._producer is self._bulk else self._bulk
+        self._producer = wanted
 
     def _take(self, timeout: float) -> None:
         try:

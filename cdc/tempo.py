@@ -16,15 +16,17 @@ _FEW: Final = 5_000
 class Tempo:
     """The rate of the records, looked at twenty times a second."""
 
-    def __init__(self, now: float) -> None:
-        """Start at rest, at a time in seconds."""
-        self._since = now
+    def __init__(self) -> None:
+        """Start in the belief that they come in bulk: where a stream begins, there mostly is a backlog."""
+        self._since: float | None = None
         self._count = 0
-        self.bulk = False
+        self.bulk = True
         """Whether the records come in bulk."""
 
     def note(self, count: int, now: float) -> bool:
         """Note that so many more records were sent, and that it is `now`; return whether they come in bulk."""
+        if self._since is None:
+            self._since = now
         self._count += count
         elapsed = now - self._since
         if elapsed >= _WINDOW_S:
