@@ -1,8 +1,8 @@
 """Owns the reading of what a topic already holds, at its end: positions, and how far a snapshot came. Writes nothing.
 
 It must be asked only by the engine that holds the slot, before it produces: whoever held the slot before is then gone,
-and what it still had under way is appended while we look, so the ends of the partitions are looked at until they
-stay where they are.
+and what it still had under way is appended while we look, so the ends of the partitions are looked at until nothing of
+ours is added to them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -135,7 +135,7 @@ def read_tails(
         partitions: The topics and how many partitions each has.
         search: What to look for.
         waiting: Called between reads; keeps the replication connection alive, or raises to give up.
-        settled: Look again until the ends stay where they are. Without the slot, while somebody may write, False
+        settled: Look again until nothing of ours is added. Without the slot, while somebody may write, False
             gives the ends as they were at one time: good to show, not to resume from.
 
     Raises:
@@ -159,7 +159,9 @@ def tails_at_rest(
     *,
     settled: bool = True,
 ) -> dict[TopicName, list[Tail]]:
-    """Return the tail of every partition, read again until the ends stay where they were while it was read.
+    """Return the tail of every partition, read again until no own record was added while it was read.
+
+    Others may write all the time: the siblings of a shard, engines of other databases.
 
     Without `settled`, one reading is enough: see `read_tails`.
 
@@ -169,11 +171,12 @@ def tails_at_rest(
     """
     wanted = [TopicPartition(topic, number) for topic, count in partitions.items() for number in range(count)]
     ends = _ends(reader, wanted)
-    while True:
+    tails = _read_back(reader, ends, search, waiting)
+    while settled and (again := _ends(reader, wanted)) != ends:
+        before, ends = tails, again
         tails = _read_back(reader, ends, search, waiting)
-        if not settled or (again := _ends(reader, wanted)) == ends:
+        if tails == before:
             break
-        ends = again
     return {topic: [tails[topic, number] for number in range(count)] for topic, count in partitions.items()}
 
 

@@ -1,10 +1,14 @@
 """Reading back from a topic's end finds our own last record, and how far a snapshot came, among whatever is there."""
 
+from dataclasses import dataclass, field
+
 import orjson
 import pytest
+from confluent_kafka import KafkaError, TopicPartition
 
 from cdc.lsn import Lsn, Position
-from cdc.readback import Search, Tail
+from cdc.readback import MessageHeaders, Search, Tail, tails_at_rest
+from cdc.records import TopicName
 from cdc.tables import TableName
 
 SOURCE = b"7/db"
@@ -84,3 +88,71 @@ def test_how_far_the_topics_go_every_shard_tells() -> None:
     tail = Tail()
     assert not Search(SOURCE, any_shard=True).note(tail, streamed(24, b"7/db#1.0of2"))
     assert tail.position == Position(Lsn(24), 4)
+
+
+@dataclass
+class Answer:
+    """A record of partition 0 of the topic `raw`."""
+
+    at: int
+    content: MessageHeaders
+
+    def topic(self) -> str:
+        """Return its topic."""
+        return "raw"
+
+    def partition(self) -> int:
+        """Return its partition."""
+        return 0
+
+    def offset(self) -> int:
+        """Return its offset."""
+        return self.at
+
+    def error(self) -> KafkaError | None:
+        """Return no error."""
+        return None
+
+    def headers(self) -> MessageHeaders:
+        """Return its headers."""
+        return self.content
+
+
+@dataclass
+class Busy:
+    """A topic to which others append whenever somebody looks for its end."""
+
+    appended: list[dict[str, str | bytes | None]]
+    records: list[dict[str, str | bytes | None]] = field(default_factory=list)
+    looks: int = 0
+    next: int = 0
+
+    def get_watermark_offsets(
+        self, _partition: TopicPartition, timeout: float = -1, cached: bool = False
+    ) -> tuple[int, int]:
+        """Append, then tell the ends."""
+        assert self.looks < 20, "nobody could go on from here"
+        if self.looks < len(self.appended):
+            self.records.append(self.appended[self.looks])
+        else:
+            self.records.append(streamed(1000 + self.looks, b"7/db#2.1of2"))
+        self.looks += 1
+        return 0, len(self.records)
+
+    def assign(self, partitions: list[TopicPartition]) -> None:
+        """Read on from there."""
+        self.next = partitions[0].offset
+
+    def poll(self, timeout: float = -1) -> Answer:
+        """Return the next record."""
+        self.next += 1
+        return Answer(self.next - 1, self.records[self.next - 1])
+
+
+def test_what_others_append_keeps_nobody_waiting() -> None:
+    """A shard goes on while its siblings write: the end is found when none of its own records is added any more."""
+    mine = b"7/db#2.0of2"
+    # A predecessor's last records come late, one of them behind the first reading.
+    busy = Busy([streamed(8, mine), streamed(16, mine), streamed(24, b"7/db#2.1of2")])
+    tails = tails_at_rest(busy, {TopicName("raw"): 1}, Search(mine), lambda: None)
+    assert tails == {"raw": [Tail(Position(Lsn(16), 4))]}

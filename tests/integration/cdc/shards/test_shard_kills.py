@@ -98,3 +98,22 @@ def test_an_engine_of_an_old_generation_is_shut_out(world: Any, wait_until: Any)
     assert world.generation() == generation
     assert (old.stop(), new.stop()) == (0, 0)
     assert world.judge() > 0
+
+
+@NEWEST
+def test_a_shard_that_loses_its_connection_goes_on_while_the_others_write(world: Any) -> None:
+    """It finds where it stopped although the topic never stands still, and repeats nothing (CD-110)."""
+    engine = world.engine(2)
+    world.streams(2)
+    with world.load():
+        world.goes_on()
+        world.run(
+            "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots"
+            " WHERE slot_name LIKE '%0of2' AND active_pid IS NOT NULL"
+        )
+        engine.wait_for("retrying")
+        engine.wait_for("streaming", count=3)
+        world.goes_on()
+    world.caught_up()
+    assert engine.stop() == 0
+    assert world.judge() > 0
