@@ -100,7 +100,8 @@ def test_kill_9_at_random_moments_loses_and_repeats_nothing(database, topic, lau
 def test_kill_9_in_the_middle_of_large_transactions(database, topic, launch, slot, wait_until) -> None:
     """Positions of one commit are told apart, so the rest of a cut transaction comes and nothing else."""
     chance = random.Random(2)
-    engine = launch()
+    # With few records under way it takes seconds for what would take a fraction of one.
+    engine = launch(CDC_MAX_IN_FLIGHT_RECORDS="50")
     engine.wait_for("streaming")
     ids = [f"t{number:06}" for number in range(30_000)]
     database.insert(*ids)
@@ -108,7 +109,7 @@ def test_kill_9_in_the_middle_of_large_transactions(database, topic, launch, slo
     for _ in range(6):
         threading.Event().wait(chance.uniform(0.05, 0.4))
         engine.kill()
-        engine = launch()
+        engine = launch(CDC_MAX_IN_FLIGHT_RECORDS="50")
         held.add(engine.wait_for("streaming")["held"])
     assert len(held) > 1, "no kill hit the transaction"
     wait_until(settled(database, slot), "everything confirmed", 60)

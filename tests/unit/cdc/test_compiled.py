@@ -49,7 +49,7 @@ texts = st.one_of(
     st.from_regex(r"[0-9é]{4}-[0-9]{2}-[0-9]{2} [0-9:.]{0,9}\+[0-9]{2}", fullmatch=True),
     st.sampled_from(("t", "f", "", "NaN", "-0", "00", "-", "1e400", "infinity", "-infinity", *ORDINARY)),
 )
-values = st.none() | texts | st.just(UNCHANGED) | st.binary(max_size=9)
+values = st.none() | texts | st.just(UNCHANGED)
 rows = st.one_of(
     st.tuples(*(st.none() | texts for _ in NAMES)),
     st.tuples(*(st.just(each) | texts for each in ORDINARY)),
@@ -92,6 +92,7 @@ def test_an_ordinary_row_is_written_by_compiled_code() -> None:
     assert writer is not None
     assert writer.write(ORDINARY, CREATE, 0) is not None
     assert writer.write((*ORDINARY[:-1], UNCHANGED), CREATE, 0) is None
+    assert writer.write((*ORDINARY[:-1], b"binary"), CREATE, 0) is None
 
 
 @given(st.text(st.characters(exclude_categories=("Cs",)), min_size=1000, max_size=3000), st.integers(1, 60))
