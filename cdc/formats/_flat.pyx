@@ -6,7 +6,7 @@ type or a value that JSON cannot hold, it answers with None, and the plain way w
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
+from cpython.mem cimport PyMem_Free, PyMem_Realloc
 from libc.stdint cimport uint8_t
 from libc.stdio cimport snprintf
 from libc.string cimport memcpy
@@ -120,6 +120,7 @@ cdef class RowWriter:
     cdef dict _tails
     cdef char* _buffer
     cdef Py_ssize_t _room
+    cdef bint _busy
 
     def __cinit__(self):
         self._buffer = NULL
@@ -146,8 +147,10 @@ cdef class RowWriter:
         cdef bytes key, tail
         cdef char* to
         cdef Py_ssize_t index
-        if len(row) != self._columns:
+        if self._busy or len(row) != self._columns:
+            # A converter is Python code, in which another thread may come here: there is one buffer.
             return None
+        self._busy = True
         try:
             to = self._reserve(self._buffer, 1)
             to[0] = c"{"
@@ -179,6 +182,7 @@ cdef class RowWriter:
             # Of a converter or orjson; also a text with half a surrogate pair.
             return None
         finally:
+            self._busy = False
             if self._room > KEPT:
                 PyMem_Free(self._buffer)
                 self._buffer, self._room = NULL, 0

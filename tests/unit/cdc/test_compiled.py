@@ -95,6 +95,20 @@ def test_an_ordinary_row_is_written_by_compiled_code() -> None:
     assert writer.write((*ORDINARY[:-1], b"binary"), CREATE, 0) is None
 
 
+def test_a_writer_at_work_is_left_alone() -> None:
+    """Whoever comes in the middle of a row, as another thread may, gets the plain code and disturbs nothing."""
+    inner: list[object] = []
+
+    def convert(text: str) -> str:
+        inner.append(writer.write((text * 5000,), CREATE, 0))
+        return text
+
+    assert compiled.row_writer is not None
+    writer = compiled.row_writer([b'"a":'], [4], [convert], [0], {CREATE: b'"b":'})
+    assert writer.write(("x",), CREATE, 1) == (b'{"a":"x"}', b'{"a":"x","b":1}')
+    assert inner == [None, None]
+
+
 @given(st.text(st.characters(exclude_categories=("Cs",)), min_size=1000, max_size=3000), st.integers(1, 60))
 def test_long_values_are_written_alike(text: str, times: int) -> None:
     """The buffer grows to what a row needs, and beyond a megabyte the plain code writes it (CD-117)."""
