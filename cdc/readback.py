@@ -5,7 +5,7 @@ and what it still had under way is appended while we look, so the ends of the pa
 ours is added to them.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from cdc.errors import BrokerError, Kind
 from cdc.kafka import Rejections, broker_error, partitions_of, reader_config
 from cdc.lsn import Position
-from cdc.records import SNAPSHOT, SOURCE, TopicName, read_position
+from cdc.records import SNAPSHOT, SOURCE, TopicName, is_of, read_position
 from cdc.shards.names import older_generation
 from cdc.tables import TableName
 
@@ -107,6 +107,10 @@ class Search:
                 tail.covered.setdefault(TableName(schema, name), tuple(key))
         return not self.tables <= tail.covered.keys()
 
+    def is_own(self, headers: MessageHeaders) -> bool:
+        """Say whether a record is one of ours, also one that tells no position, as the first parts of a letter."""
+        return is_of(dict(headers or ()), self.source, any_shard=self.any_shard)
+
     def _before_us(self, headers: Mapping[str, str | bytes | None]) -> bool:
         """Say whether a record is of another generation of shards: all of that lies before everything of this one.
 
@@ -161,7 +165,8 @@ def tails_at_rest(
 ) -> dict[TopicName, list[Tail]]:
     """Return the tail of every partition, read again until no own record was added while it was read.
 
-    Others may write all the time: the siblings of a shard, engines of other databases.
+    Others may write all the time: the siblings of a shard, engines of other databases. A part of a letter is an own
+    record, although it moves no tail: behind it the letter's last part may be on its way.
 
     Without `settled`, one reading is enough: see `read_tails`.
 
@@ -173,10 +178,12 @@ def tails_at_rest(
     ends = _ends(reader, wanted)
     tails = _read_back(reader, ends, search, waiting)
     while settled and (again := _ends(reader, wanted)) != ends:
-        before, ends = tails, again
-        tails = _read_back(reader, ends, search, waiting)
-        if tails == before:
+        added = {place: (max(low, ends[place][1]), high) for place, (low, high) in again.items()}
+        windows = {place: (start, end) for place, (start, end) in added.items() if end > start}
+        if not any(search.is_own(headers) for _, headers in _read(reader, windows, waiting)):
             break
+        ends = again
+        tails = _read_back(reader, ends, search, waiting)
     return {topic: [tails[topic, number] for number in range(count)] for topic, count in partitions.items()}
 
 
@@ -217,9 +224,11 @@ def _read_back(
     while left:
         windows = {place: (max(ends[place][0], end - window), end) for place, end in left.items()}
         left = {}
-        for place, found in _read(reader, windows, waiting).items():
-            start = windows[place][0]
-            if all(search.note(tails[place], headers) for headers in reversed(found)) and start > ends[place][0]:
+        found: dict[Place, list[MessageHeaders]] = {place: [] for place in windows}
+        for place, headers in _read(reader, windows, waiting):
+            found[place].append(headers)
+        for place, (start, _) in windows.items():
+            if all(search.note(tails[place], headers) for headers in reversed(found[place])) and start > ends[place][0]:
                 left[place] = start
         window = min(window * _WIDER, _LARGEST_WINDOW)
     return tails
@@ -227,12 +236,11 @@ def _read_back(
 
 def _read(
     reader: Reader, windows: Mapping[Place, Range], waiting: Callable[[], None]
-) -> dict[Place, list[MessageHeaders]]:
-    """Return the headers of the records in each partition's window; there may be fewer than offsets, down to none.
+) -> Iterator[tuple[Place, MessageHeaders]]:
+    """Give the headers of the records in each partition's window, in order; there may be fewer than offsets, or none.
 
-    Only the headers are kept: a window of large values would not fit into the memory the engine promises.
+    Only the headers: a window of large values would not fit into the memory the engine promises.
     """
-    found: dict[Place, list[MessageHeaders]] = {place: [] for place in windows}
     unfinished = set(windows)
     reader.assign([TopicPartition(*place, start) for place, (start, _) in windows.items()])
     silent = 0.0
@@ -254,7 +262,6 @@ def _read(
             unfinished.discard(place)
         else:
             if offset < end:
-                found[place].append(message.headers())
+                yield place, message.headers()
             if offset >= end - 1:
                 unfinished.discard(place)
-    return found

@@ -62,17 +62,21 @@ class Record:
         return len(self.key) + (len(self.value) if self.value is not None else 0)
 
 
-def read_position(
-    headers: Mapping[str, str | bytes | None], source: bytes, *, any_shard: bool = False
-) -> Position | None:
-    """Return the position in the headers of a stored record; None when the record is not ours or of another source.
+def is_of(headers: Mapping[str, str | bytes | None], source: bytes, *, any_shard: bool = False) -> bool:
+    """Say whether a stored record came from a source, placed or not: the first parts of a letter have no position.
 
     With `any_shard` the sources of all shards of one history count as one.
     """
-    text, found = headers.get(POSITION), headers.get(SOURCE)
-    if found != source and not (any_shard and isinstance(found, bytes) and history_of(found) == history_of(source)):
-        return None
-    if not isinstance(text, bytes):
+    found = headers.get(SOURCE)
+    return found == source or (any_shard and isinstance(found, bytes) and history_of(found) == history_of(source))
+
+
+def read_position(
+    headers: Mapping[str, str | bytes | None], source: bytes, *, any_shard: bool = False
+) -> Position | None:
+    """Return the position in the headers of a stored record; None when it has none, or is not of the source."""
+    text = headers.get(POSITION)
+    if not isinstance(text, bytes) or not is_of(headers, source, any_shard=any_shard):
         return None
     try:
         return Position.decode(text)

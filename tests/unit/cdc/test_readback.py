@@ -156,3 +156,12 @@ def test_what_others_append_keeps_nobody_waiting() -> None:
     busy = Busy([streamed(8, mine), streamed(16, mine), streamed(24, b"7/db#2.1of2")])
     tails = tails_at_rest(busy, {TopicName("raw"): 1}, Search(mine), lambda: None)
     assert tails == {"raw": [Tail(Position(Lsn(16), 4))]}
+
+
+def test_a_part_of_a_letter_is_an_own_record() -> None:
+    """Only a letter's last part tells a position; while the parts before it still arrive, the last one may as well."""
+    mine = b"7/db#2.0of2"
+    part: dict[str, str | bytes | None] = {"dlq-position": b"0/10/4", "dlq-part": b"1/2", "cdc.source": mine}
+    busy = Busy([streamed(8, mine), part, {**part, **streamed(16, mine), "dlq-part": b"2/2"}])
+    tails = tails_at_rest(busy, {TopicName("raw"): 1}, Search(mine), lambda: None)
+    assert tails == {"raw": [Tail(Position(Lsn(16), 4))]}

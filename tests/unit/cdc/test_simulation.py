@@ -22,11 +22,19 @@ from cdc.simulation.shrink import shrink
 from cdc.spool import Spool
 
 ENOUGH = 3000
+FOUND = (1677923028,)
+"""Seeds that CI found: a letter whose first parts arrive late, and then its last."""
 
 
 def test_no_schedule_loses_repeats_or_reorders_a_record() -> None:
     """Through thousands of worlds of crashes and delays every promise holds (CD-110, CD-112)."""
     assert run_seeds(range(ENOUGH)) == Tally(schedules=ENOUGH)
+
+
+@pytest.mark.parametrize("seed", FOUND)
+def test_what_once_broke_a_promise_keeps_it(seed: int) -> None:
+    """A schedule that a random run found stays in the suite."""
+    assert run_schedule(seed).verdict.good
 
 
 def test_a_seed_is_one_schedule() -> None:
