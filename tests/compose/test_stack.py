@@ -157,6 +157,8 @@ def test_our_own_engine_takes_over_the_slot(project: Project) -> None:
     assert "our own engine goes on at" in handed.stdout
     project.compose("stop", "connect")
     project.compose("--profile", "native", "up", "-d")
+    choice = "from cdc import compiled; print(compiled.AVAILABLE)"
+    assert project.container("cdc").exec_run(["python", "-c", choice]).output == b"True\n"
     found = demonstrated(project)
     assert (found["ok"], found["delivered"]) == (True, 80)
     after = ids_in(project.settings, RAW)

@@ -107,3 +107,14 @@ def test_our_own_programs_give_up_their_privileges(services: dict[str, Any]) -> 
     for name, service in ours.items():
         assert service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
+
+
+def test_what_an_image_copies_is_not_kept_from_the_build() -> None:
+    """The list of what goes into an image names each file and folder that its recipe takes."""
+    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    recipe = (ROOT / "infra" / "images" / "Dockerfile").read_text()
+    steps = re.findall(r"^COPY (?!--from)(.+) \S+$", recipe, re.MULTILINE)
+    copied = {source for step in steps for source in step.split()}
+    assert len(copied) >= 10
+    missing = {each for each in copied if not any(each == name or each.startswith(f"{name}/") for name in allowed)}
+    assert missing == set()
