@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import median
 
 import psycopg
 from psycopg.types.json import Jsonb
@@ -24,6 +24,7 @@ from rich.table import Table
 
 from stack.errors import StackError
 from stack.local import LocalStack
+from stack.percentiles import nearest_rank
 from stack.ports import free_ports
 from stack.settings import HOST
 
@@ -174,9 +175,9 @@ class _Round:
         took = time.perf_counter() - began
         if len(self._times) < 2:
             raise StackError("Callbacks have no answer.", "Look at the logs of the bridge and the Lambda service.")
-        cuts = quantiles(self._times, n=100)
-        target.p50.append(round(cuts[49] * 1000, 2))
-        target.p99.append(round(cuts[98] * 1000, 2))
+        ordered = sorted(self._times)
+        target.p50.append(round(nearest_rank(ordered, 0.5) * 1000, 2))
+        target.p99.append(round(nearest_rank(ordered, 0.99) * 1000, 2))
         target.reached.append(round(self._sessions * (self._each + _WARM_CALLS) / took))
 
     async def _session(self, session: int, load: Load, together: asyncio.Barrier) -> None:

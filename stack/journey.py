@@ -1,6 +1,5 @@
 """Owns what the demonstration found out: the journey of each event, the counts, and how they are printed."""
 
-import math
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +8,7 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
+from stack.percentiles import nearest_rank
 from stack.routes import RAW_TOPIC
 from stack.sightings import Sighting
 
@@ -143,11 +143,8 @@ def _arrivals(
 
 def _percentiles(values: list[float]) -> dict[str, float]:
     ordered = sorted(values)
-
-    def at(share: float) -> float:
-        return round(ordered[max(0, math.ceil(share * len(ordered)) - 1)], 2)
-
-    return {"p50": at(0.5), "p99": at(0.99), "max": at(1.0)}
+    shares = {"p50": 0.5, "p99": 0.99, "max": 1.0}
+    return {name: round(nearest_rank(ordered, share), 2) for name, share in shares.items()}
 
 
 def _first_journey(

@@ -3,8 +3,9 @@
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from math import ceil
 from statistics import median
+
+from stack.percentiles import nearest_rank
 
 _MS = 1000
 
@@ -20,14 +21,9 @@ class Percentiles:
 
     @classmethod
     def of(cls, times: Sequence[float]) -> "Percentiles":
-        """Take them from at least one time, by nearest rank: each is a time that was measured."""
+        """Take them from at least one time."""
         ordered = sorted(times)
-
-        def rank(share: float) -> float:
-            # Rounded first, because 0.99 * 100 is a little more than 99.
-            return round(ordered[ceil(round(share * len(ordered), 6)) - 1], 3)
-
-        return cls(rank(0.5), rank(0.99), rank(0.999), round(ordered[-1], 3))
+        return cls(*(round(nearest_rank(ordered, share), 3) for share in (0.5, 0.99, 0.999, 1.0)))
 
     @classmethod
     def median_of(cls, rounds: Sequence["Percentiles"]) -> "Percentiles":

@@ -4,7 +4,6 @@ Must never know Kafka or HTTP.
 """
 
 import json
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stack.e2e_bench.sender import Posted
+from stack.percentiles import nearest_rank
 from stack.routes import RAW_TOPIC
 
 HOPS: Final = ("post", "raw_topic", "filtered_topic")
@@ -123,7 +123,7 @@ def _event_id(topic: str, key: str) -> str:
 def percentiles(values: Sequence[float]) -> dict[str, float]:
     """Return median, 99th percentile and maximum, each a value that occurred."""
     ordered = sorted(values)
-    return {name: round(ordered[max(0, math.ceil(share * len(ordered)) - 1)], 2) for name, share in _SHARES.items()}
+    return {name: round(nearest_rank(ordered, share), 2) for name, share in _SHARES.items()}
 
 
 @dataclass(frozen=True, slots=True)

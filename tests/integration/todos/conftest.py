@@ -17,7 +17,6 @@ from psycopg.conninfo import conninfo_to_dict
 
 from database import RetryPolicy
 from functions.todos import items, setup
-from functions.todos.__main__ import Context, event_of
 from functions.todos.handler import Application
 from functions.todos.settings import TodoSettings
 from functions.todos.system import System
@@ -25,6 +24,7 @@ from functions.todos.users import Users
 from stack import dynamodb, maven
 from stack.ports import free_ports
 from stack.settings import StackSettings
+from tests.gateway import Context, event_of
 from tests.integration.todos.switch import Switch
 from tests.waiting import eventually
 

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
 
 from functions.todos import checker, demo_client
-from functions.todos.__main__ import Context, event_of, server
+from stack.ports import free_ports
+from tests.gateway import Context, event_of
 from tests.integration.lambdas.conftest import Service
 from tests.integration.todos.conftest import World
 
@@ -35,12 +37,16 @@ NAMES = [
 USERS, TODOS = 12, 5
 
 
+def function(**settings: Any) -> dict[str, Any]:
+    """Return the settings of the Lambda, its environment that of this process."""
+    environment = {name: os.environ[name] for name in NAMES}
+    own = {"handler": "functions.todos.handler.handler", "memory_mb": 512, "timeout_seconds": 30}
+    return {**own, "environment": environment, **settings}
+
+
 def test_concurrent_users_lose_and_mix_nothing(world: World, tmp_path: Path) -> None:
     """Twelve users at once over four instances of the real Lambda: each finds their own todos, all (LC-120, LC-140)."""
-    environment = {name: os.environ[name] for name in NAMES}
-    function = {"memory_mb": 512, "timeout_seconds": 30, "concurrency": 4, "environment": environment}
-    functions = {"todos": {"handler": "functions.todos.handler.handler", **function}}
-    with closing(Service(tmp_path, functions)) as service:
+    with closing(Service(tmp_path, {"todos": function(concurrency=4)})) as service:
         turn = threading.Semaphore(4)
 
         def call(method: str, path: str, body: Any = None, key: str | None = None) -> tuple[int, Any]:
@@ -75,14 +81,12 @@ def test_concurrent_users_lose_and_mix_nothing(world: World, tmp_path: Path) -> 
 
 
 @pytest.fixture
-def url(world: World) -> Iterator[str]:
-    """The API on a port of this machine."""
-    with server(world.application, "127.0.0.1", 0, 25) as listening:
-        thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        yield f"http://127.0.0.1:{listening.server_address[1]}"
-        listening.shutdown()
-        thread.join(10)
+def url(world: World, tmp_path: Path) -> Iterator[str]:
+    """The API on a port of this machine, as docs/todos.md serves it."""
+    (port,) = free_ports(1)
+    apis = {"todos": {"port": port, "function": "todos"}}
+    with closing(Service(tmp_path, {"todos": function()}, apis)):
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture
@@ -109,13 +113,23 @@ def test_the_demo_client_has_the_defaults_of_the_spec() -> None:
     assert settings.operation_interval_ms == 5000
 
 
-def test_the_demo_client_fails_on_a_mismatch(
-    world: World, url: str, small: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A wrong number, a store that is away, an API that is away: never 0 (LC-139)."""
+def test_the_demo_client_fails_on_a_mismatch(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong number in an answer is an error that names it (LC-139)."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        event = event_of(request.method, str(request.url), dict(request.headers), request.content.decode() or None)
+        answered = world.application.answer(event, Context(20))
+        return httpx.Response(answered["statusCode"], text=answered["body"])
+
     monkeypatch.setattr("functions.todos.system.overdue", lambda *_: True)
-    assert demo_client.main(["--url", url, "--checks", "1"]) == 1
-    assert "the numbers of the dashboard" in capsys.readouterr().err
+    with httpx.Client(base_url="http://todos", transport=httpx.MockTransport(answer)) as http:
+        walk = demo_client.Walk(http, lambda _: None)
+        with pytest.raises(demo_client.MismatchError, match="the numbers of the dashboard"):
+            walk.user(1, 2)
+
+
+def test_the_demo_client_fails_on_an_absence(world: World, url: str, small: None) -> None:
+    """A store that is away, an API that is away: never 0 (LC-139)."""
     world.dynamodb.down()
     assert demo_client.main(["--url", url, "--checks", "1"]) == 1
     assert demo_client.main(["--url", "http://127.0.0.1:1", "--checks", "1"]) == 3

@@ -14,10 +14,10 @@ from pydantic import ValidationError
 
 from database import Deadline, Direct, Limits, Secret
 from functions.todos import handler as module
-from functions.todos.__main__ import Context, event_of
 from functions.todos.handler import Application
 from functions.todos.pool import Pool
 from functions.todos.settings import POOL_CONNECTIONS, POOL_IDLE_SECONDS, TodoSettings
+from tests.gateway import Context, event_of
 
 ENVIRONMENT = {
     "RDS_HOST": "127.0.0.1",
