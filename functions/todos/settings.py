@@ -40,6 +40,8 @@ class TodoSettings(BaseSettings):
     aws_region: str
     log_level: str = "INFO"
     request_seconds: Annotated[float, Field(gt=0)] = 25.0
+    setup_seconds: Annotated[float, Field(gt=0)] = 60.0
+    """How long the setup waits for each store: a stack that starts may bring it up last."""
     orphan_grace_seconds: Annotated[float, Field(ge=0)] = 900.0
     """How old a todo without its user must be before the checker removes it."""
 

@@ -33,17 +33,16 @@ CREATE INDEX IF NOT EXISTS users_created_at ON users (created_at);
 """
 
 _PATIENCE: Final = RetryPolicy(attempts=20, first_wait=0.5, longest_wait=5.0)
-_SECONDS: Final = 60.0
 
 
 def create_users(settings: TodoSettings) -> None:
     """Create what is missing in PostgreSQL.
 
     Raises:
-        psycopg.Error: It cannot be reached within a minute, or refuses.
+        psycopg.Error: It cannot be reached in time, or refuses.
         AddressError: The credentials cannot be had.
     """
-    deadline = Deadline.after(_SECONDS)
+    deadline = Deadline.after(settings.setup_seconds)
 
     def create() -> None:
         with connect(settings.address(), settings.limits, deadline) as connection, connection.transaction():
@@ -59,12 +58,12 @@ def create_items(settings: TodoSettings, client: Any) -> None:
 
     Raises:
         ClientError: DynamoDB refuses.
-        BotoCoreError: It cannot be reached within a minute, or the table is not ready in time.
+        BotoCoreError: It cannot be reached, or the table is not ready, in time.
     """
     # The client gives up soon, for the sake of requests; whoever sets up has the time to wait for a store that starts.
     patient = Retrying(
         retry=retry_if_exception_type(BotoCoreError),
-        stop=stop_after_delay(_SECONDS),
+        stop=stop_after_delay(settings.setup_seconds),
         wait=wait_exponential(multiplier=0.5, max=5.0),
         reraise=True,
     )

@@ -192,7 +192,7 @@ def test_the_tables_are_set_up_from_a_terminal(world: World) -> None:
         done = run("functions.todos.setup", DYNAMODB_TABLE_NAME=table)
         assert (done.returncode, done.stdout) == (0, f"the table of users and {table} are there\n"), done.stderr
     world.dynamodb.down()
-    done = run("functions.todos.setup", DYNAMODB_TABLE_NAME=table)
+    done = run("functions.todos.setup", DYNAMODB_TABLE_NAME=table, SETUP_SECONDS="2")
     assert done.returncode == 1
     assert "cannot be created" in done.stderr
     world.table.meta.client.delete_table(TableName=table)
