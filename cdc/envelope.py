@@ -96,7 +96,11 @@ class TableEncoder:
         Raises:
             CdcError: UNENCODABLE when no record can hold the row; PROTOCOL when it does not fit the relation.
         """
-        new, old = self._fill(update), update.old
+        old = update.old
+        # Without it the key is as it was, or the server would have sent the old one.
+        if old is None and self._write is not None and (written := self._write(update.new, UPDATE, now_ms)) is not None:
+            return [Payload(*written)]
+        new = self._fill(update)
         values = self._convert(new)
         key = self._encode_key(values)
         unavailable: tuple[str, ...] = ()

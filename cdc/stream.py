@@ -150,17 +150,25 @@ class ReplicationStream:
             ProtocolError: The server sent something that is no event.
             DatabaseError: The connection is lost, or silent beyond the deadline.
         """
+        events: list[WireEvent] = []
         with translated():
-            events = self._buffered()
-            if not events:
-                # Look before waiting: under TLS bytes may wait in libpq while the socket has none.
+            room = self._take(events, _BATCH_BYTES)
+            if events:
+                return events
+            # Look before waiting: under TLS bytes may wait in libpq while the socket has none.
+            self._pgconn.consume_input()
+            room = self._take(events, room)
+            if not events and self._poll.poll(timeout * 1000):
                 self._pgconn.consume_input()
-                events = self._buffered()
-                if not events and self._poll.poll(timeout * 1000):
-                    self._pgconn.consume_input()
-                    events = self._buffered()
-                if self._silence.watch(self._clock(), heard=bool(events)):
-                    self._send_status(reply_requested=True)
+                room = self._take(events, room)
+            found = 0
+            while room > 0 and len(events) > found:
+                # libpq takes some 16 kB at a time, and a round of the loop costs as much for few events as for many.
+                found = len(events)
+                self._pgconn.consume_input()
+                room = self._take(events, room)
+            if self._silence.watch(self._clock(), heard=bool(events)):
+                self._send_status(reply_requested=True)
             return events
 
     def confirm(self, lsn: Lsn) -> None:
@@ -192,20 +200,19 @@ class ReplicationStream:
                 if self._poll.poll(100):
                     self._pgconn.consume_input()
 
-    def _buffered(self) -> list[WireEvent]:
-        events: list[WireEvent] = []
+    def _take(self, events: list[WireEvent], room: int) -> int:
+        """Add what libpq holds, of at most `room` bytes; return the room that is left, 0 when there are enough."""
         read = self._frames.read
         get_copy_data = self._pgconn.get_copy_data
-        room = _BATCH_BYTES
         while room > 0 and len(events) < _BATCH_EVENTS:
             length, data = get_copy_data(1)
             if length <= 0:
                 if length < 0:
                     raise self._ended()
-                break
+                return room
             events.append(read(data))
             room -= length
-        return events
+        return 0
 
     def _send_status(self, *, reply_requested: bool = False) -> None:
         with translated():
