@@ -11,7 +11,7 @@ from psycopg import errors
 from callbacks import extension
 from stack.ports import free_ports
 from tests.integration.callbacks.bridges import Bridge, asked, nothing_left
-from tests.integration.cdc.conftest import VERSIONS, Server
+from tests.integration.cdc.server import VERSIONS, Server
 from tests.integration.lambdas.conftest import Service
 from tests.waiting import eventually
 

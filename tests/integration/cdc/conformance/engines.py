@@ -17,7 +17,8 @@ from cdc.emission import FormatName
 from cdc.settings import Settings
 from cdc.tables import TableName
 from tests.integration.cdc.conformance.shapes import Shape, quoted
-from tests.integration.cdc.conftest import PARTITIONS, Database, Topic
+from tests.integration.cdc.server import Database
+from tests.integration.cdc.topics import PARTITIONS, Topic
 
 BARRIER = "barrier"
 

@@ -15,7 +15,10 @@ from cdc.debezium.client import Connect
 from cdc.positions import partition_of
 from tests.integration.cdc.conformance.engines import BARRIER, Lane, Reading, Sent, connector, environment
 from tests.integration.cdc.conformance.shapes import OTHER_CONNECTION
-from tests.integration.cdc.conftest import PARTITIONS, Database, EngineProcess, engines, eventually, fresh_topics
+from tests.integration.cdc.engines import EngineProcess, engines
+from tests.integration.cdc.server import Database
+from tests.integration.cdc.topics import PARTITIONS, fresh_topics
+from tests.waiting import eventually
 
 _BARRIER_SECONDS = 120
 _LOOKS_BETWEEN_CHECKS = 25

@@ -15,8 +15,8 @@ from tests.integration.cdc.conformance.comparison import Comparison, Difference,
 from tests.integration.cdc.conformance.conftest import SHAPES
 from tests.integration.cdc.conformance.differences import Entry, judge
 from tests.integration.cdc.conformance.run import Recording
-from tests.integration.cdc.conftest import PARTITIONS
 from tests.integration.cdc.forms import FORMS
+from tests.integration.cdc.topics import PARTITIONS
 
 # The engines' differences are of the record, not of the server; the forms on each server are test_types'.
 pytestmark = [pytest.mark.parametrize("server", ["18"], indirect=True, scope="session"), pytest.mark.timeout(600)]
