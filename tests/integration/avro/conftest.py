@@ -12,7 +12,7 @@ import pytest
 from stack import maven
 from stack.local import LocalStack
 from stack.settings import StackSettings
-from tests.integration.flink_jobs.conftest import Stage
+from tests.integration.flink_jobs.stage import Stage
 from tests.registry import Door, RunningRegistry, registries
 
 COLUMNS = ("id", "event_name", "event_type", "created_date", "saved_date", "header_data", "__op", "__table")

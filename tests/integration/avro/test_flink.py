@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.integration.avro.conftest import COLUMNS, framed, header, raw_schema
-from tests.integration.flink_jobs.conftest import BASES, Stage, eventually
+from tests.integration.flink_jobs.stage import BASES, Stage, eventually
 from tests.registry import Door, RunningRegistry
 
 CARS = "filtered-car-created-events"

@@ -18,7 +18,7 @@ import schemas
 from consumers import Consumer, ConsumerSettings, Record, decode
 from consumers.registry import Registry
 from tests.integration.avro.conftest import COLUMNS
-from tests.integration.flink_jobs.conftest import BASES, Stage, eventually
+from tests.integration.flink_jobs.stage import BASES, Stage, eventually
 from tests.registry import RunningRegistry
 
 CARS = "filtered-car-created-events"
