@@ -33,7 +33,7 @@ _REPORTS_POLL_S: Final = 0.05
 _PURGED: Final = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})  # noqa: SLF001  # public names
 _BY_KEY: Final = -1
 """librdkafka's RD_KAFKA_PARTITION_UA: the partitioner decides."""
-_BULK_LINGER_MS: Final = 5.0
+_BULK_LINGER_MS: Final = 10.0
 _LINGER: Final = frozenset({"linger.ms", "queue.buffering.max.ms"})
 _CHANGE_S: Final = 0.05
 _CHANGE_POLL_S: Final = 0.005
