@@ -20,7 +20,7 @@ def send(sink: KafkaSink, topic: str, span: Span, numbers: range, *, fast: bool)
         key = b'{"id":"%d"}' % (number % KEYS)
         span.pending += 1
         sink.send(Record(TopicName(topic), key, b"%d" % number, Position(Lsn(1), number), []), span)
-        # A poll with a pause returns with the first report, in bulk after 5 ms: so that few are 400 a second at most.
+        # A poll with a pause returns with the first report, in bulk only after the linger: few, then.
         if not fast and number % 2:
             sink.poll(0.05)
         elif number % 50 == 49:
