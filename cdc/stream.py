@@ -142,6 +142,7 @@ class ReplicationStream:
         self._poll.register(pgconn.socket, select.POLLIN)
         self._streaming = streaming
         self._confirmed = Lsn(0)
+        self._failure: DatabaseError | None = None
 
     def read(self, timeout: float) -> list[WireEvent]:
         """Return the next events, none if none come within `timeout` seconds; at most a thousand or a megabyte.
@@ -150,26 +151,24 @@ class ReplicationStream:
             ProtocolError: The server sent something that is no event.
             DatabaseError: The connection is lost, or silent beyond the deadline.
         """
+        if self._failure is not None:
+            raise self._failure
         events: list[WireEvent] = []
-        with translated():
-            room = self._take(events, _BATCH_BYTES)
-            if events:
-                return events
-            # Look before waiting: under TLS bytes may wait in libpq while the socket has none.
-            self._pgconn.consume_input()
-            room = self._take(events, room)
-            if not events and self._poll.poll(timeout * 1000):
-                self._pgconn.consume_input()
-                room = self._take(events, room)
-            found = 0
-            while room > 0 and len(events) > found:
-                # libpq takes some 16 kB at a time, and a round of the loop costs as much for few events as for many.
-                found = len(events)
-                self._pgconn.consume_input()
-                room = self._take(events, room)
-            if self._silence.watch(self._clock(), heard=bool(events)):
-                self._send_status(reply_requested=True)
-            return events
+        try:
+            with translated():
+                room = self._take(events, _BATCH_BYTES)
+                # Look before waiting: under TLS bytes may wait in libpq while the socket has none.
+                room = self._look(events, room)
+                if not events and self._poll.poll(timeout * 1000):
+                    self._look(events, room)
+                if self._silence.watch(self._clock(), heard=bool(events)):
+                    self._send_status(reply_requested=True)
+        except DatabaseError as error:
+            if not events:
+                raise
+            # What came before the end is whole: an engine that met the same end again and again would else never move.
+            self._failure = error
+        return events
 
     def confirm(self, lsn: Lsn) -> None:
         """Tell the server that everything before `lsn` is safe. Also the sign of life it waits for.
@@ -199,6 +198,18 @@ class ReplicationStream:
             while self._pgconn.get_copy_data(1)[0] >= 0 and self._clock() < until:
                 if self._poll.poll(100):
                     self._pgconn.consume_input()
+
+    def _look(self, events: list[WireEvent], room: int) -> int:
+        """Add what the socket holds, as `_take` does.
+
+        libpq takes some 16 kB at a time, and a round of the loop costs as much for few events as for many.
+        """
+        found = -1
+        while room > 0 and len(events) > found:
+            found = len(events)
+            self._pgconn.consume_input()
+            room = self._take(events, room)
+        return room
 
     def _take(self, events: list[WireEvent], room: int) -> int:
         """Add what libpq holds, of at most `room` bytes; return the room that is left, 0 when there are enough."""
