@@ -151,8 +151,7 @@ class ReplicationStream:
             ProtocolError: The server sent something that is no event.
             DatabaseError: The connection is lost, or silent beyond the deadline.
         """
-        if self._failure is not None:
-            raise self._failure
+        self._go_on()
         events: list[WireEvent] = []
         try:
             with translated():
@@ -176,6 +175,7 @@ class ReplicationStream:
         Raises:
             DatabaseError: The connection is lost.
         """
+        self._go_on()
         further = 0 < self._confirmed < lsn
         self._confirmed = lsn
         if further:
@@ -198,6 +198,10 @@ class ReplicationStream:
             while self._pgconn.get_copy_data(1)[0] >= 0 and self._clock() < until:
                 if self._poll.poll(100):
                     self._pgconn.consume_input()
+
+    def _go_on(self) -> None:
+        if self._failure is not None:
+            raise self._failure
 
     def _look(self, events: list[WireEvent], room: int) -> int:
         """Add what the socket holds, as `_take` does.

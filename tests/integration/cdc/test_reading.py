@@ -47,3 +47,6 @@ def test_what_came_before_the_end_of_a_connection_is_handed_on(database: Any, sl
         read_on()
     assert len(seen) == TRANSACTIONS
     assert caught.value.kind is not Kind.DATABASE
+    with pytest.raises(DatabaseError) as again:
+        listener.stream.confirm(seen[-1].end_lsn)
+    assert again.value is caught.value, "not what the dead connection says of it"
