@@ -14,7 +14,7 @@ from cdc.pgoutput.messages import Insert
 
 INSERT = "INSERT INTO event_headers (id, event_name, header_data) VALUES ({}, {}, '{{}}')"
 BAD = r"E'jalape\xf1o'"
-"""Latin-1, as old clients wrote it; no word that a random name of hexadecimal digits may hold, for a test looks for it."""
+"""Latin-1, as old clients wrote it; no word that may stand in a name of hexadecimal digits, for one is looked for."""
 
 
 @pytest.fixture
