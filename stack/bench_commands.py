@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import SystemRandom
-from typing import Annotated, Final
+from typing import Annotated, Any, Final, NoReturn, Protocol
 
 import typer
+from rich.console import Console
 
 from stack import callback_bench, flink_bench, transactions
 from stack.cdc_bench import bench as cdc_bench
@@ -25,6 +26,29 @@ from stack.up import bring_up
 _RATES: Final = (20.0, 200.0, 1000.0)
 
 app = typer.Typer(help="Measure and break the parts on a stack of its own.", no_args_is_help=True)
+
+
+class Report(Protocol):
+    """What a measurement has found."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was lost or repeated."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the form that `--json` prints."""
+
+    def show(self, console: Console) -> None:
+        """Print it for people."""
+
+
+def end_with(report: Report, *, as_json: bool) -> NoReturn:
+    """Tell what was found, and end the command: with 1 where the report is not ok."""
+    if as_json:
+        typer.echo(json.dumps(report.as_dict()))
+    else:
+        report.show(page())
+    raise typer.Exit(0 if report.ok else 1)
 
 
 @contextmanager
@@ -110,11 +134,7 @@ def flink(
     """Let a plain copy, the shipped filters and a hundred filters read one backlog; records a second, and losses."""
     with own_stack() as stack:
         report = flink_bench.run(stack, records, rounds)
-    if as_json:
-        typer.echo(json.dumps(report.as_dict()))
-    else:
-        report.show(page())
-    raise typer.Exit(0 if report.ok else 1)
+    end_with(report, as_json=as_json)
 
 
 @app.command()
@@ -131,11 +151,7 @@ def callbacks(
     """Call a warm Lambda function from many sessions by `aws_lambda.invoke`; milliseconds, lost and wrong answers."""
     with own_stack() as stack:
         report = callback_bench.run(stack, sessions, calls, rounds, rate)
-    if as_json:
-        typer.echo(json.dumps(report.as_dict()))
-    else:
-        report.show(page())
-    raise typer.Exit(0 if report.ok else 1)
+    end_with(report, as_json=as_json)
 
 
 @app.command()
@@ -177,11 +193,7 @@ def cdc(  # noqa: PLR0913  # the options of one command
     with own_stack() as stack:
         report = cdc_bench.run(stack, plan, console.print)
     draw(report)
-    if as_json:
-        typer.echo(json.dumps(report.as_dict()))
-    else:
-        report.show(page())
-    raise typer.Exit(0 if report.ok else 1)
+    end_with(report, as_json=as_json)
 
 
 @app.command()
@@ -199,11 +211,7 @@ def producer(
     seconds, rounds = (1, 2) if quick else (seconds, rounds)
     with own_stack() as stack:
         report = producer_bench.run(stack, clients, seconds, rounds, lambda line: console.print(f"  {line}"))
-    if as_json:
-        typer.echo(json.dumps(report.as_dict()))
-    else:
-        report.show(page())
-    raise typer.Exit(0 if report.ok else 1)
+    end_with(report, as_json=as_json)
 
 
 @app.command()
@@ -223,8 +231,4 @@ def e2e(
     seconds, rounds, warm_up = (4, 1, 16) if quick else (seconds, rounds, warm_up)
     with running_stack() as stack:
         report = e2e_bench.run(stack, rate or _RATES, seconds, rounds, warm_up, lambda line: console.print(f"  {line}"))
-    if as_json:
-        typer.echo(json.dumps(report.as_dict()))
-    else:
-        report.show(page())
-    raise typer.Exit(0 if report.ok else 1)
+    end_with(report, as_json=as_json)

@@ -8,7 +8,7 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from stack.percentiles import nearest_rank
+from stack.percentiles import p50_p99_max
 from stack.routes import RAW_TOPIC
 from stack.sightings import Sighting
 
@@ -121,7 +121,7 @@ def summarise(
         missing=tuple(journey.event_id for journey in accepted if not arrived(journey)),
         duplicates=tuple(journey.event_id for journey in accepted if repeated(journey)),
         refused=tuple(journey.event_id for journey in journeys if journey.status != httpx.codes.OK),
-        hops_ms={hop: _percentiles(values) for hop, values in times.items() if values},
+        hops_ms={hop: p50_p99_max(values) for hop, values in times.items() if values},
         topics={RAW_TOPIC: len(raw.keys() & {journey.event_id for journey in journeys})}
         | dict(sorted(Counter(journey.topic for journey in delivered).items())),
         first=_first_journey(delivered[-1], raw, filtered, handled) if delivered else (),
@@ -139,12 +139,6 @@ def _arrivals(
     consumed = handled[event_id][0]
     routed = min(filtered[event_id][0].at, consumed)
     return min(raw[event_id][0].at, routed), routed, consumed
-
-
-def _percentiles(values: list[float]) -> dict[str, float]:
-    ordered = sorted(values)
-    shares = {"p50": 0.5, "p99": 0.99, "max": 1.0}
-    return {name: round(nearest_rank(ordered, share), 2) for name, share in shares.items()}
 
 
 def _first_journey(

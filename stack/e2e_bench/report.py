@@ -15,13 +15,11 @@ from rich.console import Console
 from rich.table import Table
 
 from stack.e2e_bench.sender import Posted
-from stack.percentiles import nearest_rank
+from stack.percentiles import SHARES, p50_p99_max
 from stack.routes import RAW_TOPIC
 
 HOPS: Final = ("post", "raw_topic", "filtered_topic")
 """The answer to the POST, which comes after the commit; readable in the raw topic; readable in the filtered topic."""
-
-_SHARES: Final = {"p50": 0.5, "p99": 0.99, "max": 1.0}
 
 
 @dataclass(slots=True)
@@ -84,7 +82,7 @@ class RateFound:
         self.events += len(posted)
         self.refused += len(posted) - len(stored)
         if timed and times["post"]:
-            self.rounds.append({hop: percentiles(values) for hop, values in times.items()})
+            self.rounds.append({hop: p50_p99_max(values) for hop, values in times.items()})
             took = max(each.answered for each in stored) - posted[0].due
             self.reached.append(round(len(stored) / took, 1))
 
@@ -92,7 +90,7 @@ class RateFound:
     def hops_ms(self) -> dict[str, dict[str, float]]:
         """Return the median of the rounds for each hop and percentile."""
         return {
-            hop: {share: round(median(each[hop][share] for each in self.rounds), 2) for share in _SHARES}
+            hop: {share: round(median(each[hop][share] for each in self.rounds), 2) for share in SHARES}
             for hop in (HOPS if self.rounds else ())
         }
 
@@ -118,12 +116,6 @@ class RateFound:
 def _event_id(topic: str, key: str) -> str:
     """Return the event's id: the key of a raw record is a document (CD-41), that of a filtered one the id itself."""
     return str(json.loads(key)["id"]) if topic == RAW_TOPIC else key
-
-
-def percentiles(values: Sequence[float]) -> dict[str, float]:
-    """Return median, 99th percentile and maximum, each a value that occurred."""
-    ordered = sorted(values)
-    return {name: round(nearest_rank(ordered, share), 2) for name, share in _SHARES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +151,7 @@ class EndToEndReport:
                 counts = (each.events, each.lost, each.duplicates) if hop == HOPS[-1] else ("", "", "")
                 rounds = ", ".join(f"{one[hop]['p50']:.1f} / {one[hop]['p99']:.1f}" for one in each.rounds)
                 name = hop.replace("_", " ").replace("post", "answer")
-                times = (f"{row[share]:.1f}" for share in _SHARES)
+                times = (f"{row[share]:.1f}" for share in SHARES)
                 table.add_row(f"{each.rate:g}", name, *times, *map(str, counts), rounds)
         console.print(table)
         for each in self.rates:
