@@ -7,6 +7,8 @@ takes bytes for, which broken UTF-8 it lets through, a thousand levels and a tho
 
 import json
 import re
+import unicodedata
+from collections.abc import Callable
 from typing import Final
 
 from flink_jobs.columns import CAPTURE_TIME, TEXT_COLUMNS
@@ -15,6 +17,9 @@ from flink_jobs.evaluator import Record
 _KNOWN: Final = frozenset(TEXT_COLUMNS) | {CAPTURE_TIME}
 _MOST_LEVELS: Final = 1000
 _MOST_DIGITS: Final = 1000
+_AT_ONCE: Final = 4000
+"""So many characters of UTF-32 are read before the first of them is looked at; broken ones spoil what is with them."""
+
 _INT64: Final = range(-(2**63), 2**63)
 
 _BLANK: Final = re.compile(r"[ \t\n\r]*")
@@ -22,8 +27,11 @@ _NUMBER: Final = re.compile(r"-?(0|[1-9][0-9]*)(?:\.([0-9]+))?(?:[eE][+-]?([0-9]
 _WORD: Final = re.compile(r"true|false|null")
 _STRINGS: Final = json.JSONDecoder()
 
-_BROKEN: Final = "\x00"
-"""Stands for bytes that are no text: JSON takes this character nowhere, so that reading ends there."""
+_BROKEN: Final = "\x7f"
+"""Stands for bytes that are no text, and is always the last character: no value ends with it, so reading ends there."""
+
+_IN_IDENTIFIERS: Final = frozenset(("Lu", "Ll", "Lt", "Lm", "Lo", "Nl", "Nd", "Mn", "Mc", "Sc", "Pc", "Cf", "Cc"))
+"""General categories that `Character.isJavaIdentifierPart` takes; of control characters those from 7F to 9F on."""
 
 _SEQUENCE: Final = re.compile(
     rb"[\x00-\x7f]+|[\xc0-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf7][\x80-\xbf]{3}"
@@ -41,7 +49,7 @@ def parse(value: bytes) -> Record:
         Fault: The value is no JSON object, has no text `id`, holds an object or array where a plain value belongs, or a
             `__ts_ms` that is no whole number.
     """
-    reader = _Reader(_text(value))
+    reader = _Reader(*_text(value))
     first = reader.peek()
     if first != "{":
         if first not in {"", "[", '"'}:
@@ -95,8 +103,9 @@ def _column(name: str, reader: "_Reader") -> str | int | None:
 class _Reader:
     """Read a text token by token; every method starts at the next one that is no blank."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, glued: Callable[[str], bool]) -> None:
         self._text = text
+        self._glued = glued
         self._at = 0
 
     def peek(self) -> str:
@@ -141,8 +150,7 @@ class _Reader:
         self.peek()
         if word := _WORD.match(self._text, self._at):
             self._at = word.end()
-            follows = self._text[self._at : self._at + 1]
-            if f"a{follows}" != "a" and (f"a{follows}".isidentifier() or follows == "$"):
+            if self._glued(self._text[self._at : self._at + 1]):
                 raise self._no_json("a word that is none of true, false and null")
             return word.group()
         number = _NUMBER.match(self._text, self._at)
@@ -193,20 +201,34 @@ class _Reader:
         return Fault(f"not JSON: {reason} at character {self._at}")
 
 
-def _text(value: bytes) -> str:
-    """Return the bytes as text, in the encoding that Jackson takes them for."""
+def _text(value: bytes) -> tuple[str, Callable[[str], bool]]:
+    """Return the bytes as text, in the encoding that Jackson takes them for, and what ends no word in it."""
     encoding, body = _encoding(value)
     if encoding == "utf-8":
         try:
-            return body.decode()
+            return body.decode(), _glued_byte
         except UnicodeDecodeError:
-            return _lenient(body)
+            # A backslash may be a detour here; one that is none is told as something else than Flink tells it.
+            return _lenient(body), lambda follows: follows == "\\" or _glued_byte(follows)
     if encoding.startswith("utf-16"):
-        return body.decode(encoding, "replace")
+        return body.decode(encoding, "replace"), _glued_character
     try:
-        return body.decode(encoding, "surrogatepass")
+        return body.decode(encoding, "surrogatepass"), _glued_character
     except UnicodeDecodeError as error:
-        return body[: error.start].decode(encoding, "surrogatepass") + _BROKEN
+        text = body[: error.start].decode(encoding, "surrogatepass")
+        # What ends in the middle of a character is read as far as it goes.
+        known = len(text) if error.end == len(body) and len(body) % 4 else len(text) // _AT_ONCE * _AT_ONCE
+        return text[:known] + _BROKEN, _glued_character
+
+
+def _glued_byte(follows: str) -> bool:
+    """Tell whether Jackson takes what follows `true` for more of the word, in UTF-8: any byte beyond ASCII is."""
+    return follows >= "\x7f" or follows.isalnum() or follows == "_"
+
+
+def _glued_character(follows: str) -> bool:
+    """Tell the same where Jackson reads units of UTF-16: a half of a pair is no part of an identifier."""
+    return "0" <= follows <= "\uffff" and unicodedata.category(follows) in _IN_IDENTIFIERS
 
 
 def _encoding(value: bytes) -> tuple[str, bytes]:

@@ -28,6 +28,12 @@ def test_a_header_gives_every_column_and_passes_over_the_rest() -> None:
         (b'{"id": "a", "__ts_ms": 1.0}', "field __ts_ms is not a whole number"),
         (b'{"id": "a", "__ts_ms": 9223372036854775808}', "not JSON: the number 9223372036854775808"),
         (b'{"id": "\xff"}', "not JSON: "),
+        (b'{"id": true\xe2\x80\xa8', "not JSON: a word"),
+        (b'{"id": true\xff', "not JSON: a word"),
+        (b'{"id": true$', "field id is not a text"),
+        ('{"id": true\u2028'.encode("utf-16-be"), "field id is not a text"),
+        ('{"id": true\u20ac'.encode("utf-16-be"), "not JSON: a word"),
+        ('{"id": true}'.encode("utf-32-be") + b"\x00\x11\x00\x00", "not JSON: "),
     ],
 )
 def test_a_fault_is_the_first_one_and_has_its_reason(value: bytes, reason: str) -> None:

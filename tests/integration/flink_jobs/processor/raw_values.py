@@ -70,6 +70,15 @@ FOUND: tuple[bytes, ...] = (
     *(b"\xef\xbb\xbf", b"\xff\xfe", b"\xff\xfe{\x00", b"\x00{", b"{\x00", b"{\x00}\x00", b"\x00\x00\x00{"),
     *(b"{\x00\x00\x00", b"\x00\x00\xff\xfe", b"\xfe\xff\x00\x00", b"\x00{\x00\x00", b"\x00\x00{\x00"),
     *(b"\x00", b"\x00\x00", b"\x00\x00\x00\x00"),
+    # What may stand right behind a word: in UTF-8 no byte beyond ASCII, in other encodings no part of an identifier.
+    *_each(
+        b'{"id": true%s', b"\xe2\x80\xa8,", b"\xc2\xae", b"\xc3\xa4", b"\xc0\xa2", b"\xff", b"\x7f", b"\x00", b"$", b"_"
+    ),
+    *_each(b'{"id": "a"}null%s', b"\xe2\x80\xa8", b"\x7f", b"$", b"]", b"0"),
+    *('{"id": true\u2028'.encode(code) for code in ("utf-16-be", "utf-16-le", "utf-32-be", "utf-32-le")),
+    *('{"id": true'.encode("utf-16-be") + each.encode("utf-16-be") for each in "$¢\xad€\U0001d7d8\x9fä"),
+    # A character that is none spoils the whole of UTF-32; half a one at the end does not.
+    *('{"id": true}'.encode("utf-32-be") + each for each in (b"\x00\x11\x00\x00", b"\x00\x00\x00", b"\x00")),
     *(b'{"id": "a\\u00%02x\x7f\xe2\x80\xa8"}' % code for code in range(0x20)),
 )
 """What each rule is about, and where the two once differed; asked in every run."""
