@@ -25,7 +25,7 @@ from stack.up import bring_up
 
 _RATES: Final = (20.0, 200.0, 1000.0)
 
-app = typer.Typer(help="Measure and break the parts on a stack of its own.", no_args_is_help=True)
+app = typer.Typer(add_completion=False, help="Measure and break the parts on a stack of its own.", no_args_is_help=True)
 
 
 class Report(Protocol):

@@ -30,7 +30,7 @@ from stack.snapshot_command import ask, snapshot
 from stack.switch_command import deploy, switch
 from stack.terminal import AsJson, page
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(add_completion=False, no_args_is_help=True)
 app.command()(snapshot)
 app.command()(deploy)
 app.command()(switch)

@@ -1,4 +1,7 @@
-"""Owns the commands of `headwater`: their options and what they print. The work is in the modules they call."""
+"""Owns the commands of `headwater` that run the stack and post to it: their options and what they print.
+
+The other commands are groups, which `lazy` loads. The work is in the modules that they call.
+"""
 
 import json
 import logging
@@ -6,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,40 +16,24 @@ import structlog
 import typer
 from rich.markup import escape
 
-from cdc.simulation.idle import run_variants
-from stack import (
-    bench_commands,
-    cdc_commands,
-    demo_commands,
-    engines,
-    filter_commands,
-    flink_commands,
-    package_commands,
-    sending,
-    sim,
-)
+from stack import engines, sending
 from stack import status as status_report
 from stack.errors import StackError
 from stack.functions.demo import refuse_without_functions
+from stack.lazy import LazyGroup
 from stack.local import LocalStack, current_stack
-from stack.scale.command import scale
 from stack.settings import StackSettings
 from stack.status_page import print_status
-from stack.terminal import AsJson, Engine, console, page
+from stack.terminal import AsJson, Engine, console
 from stack.up import bring_up
 
 app = typer.Typer(
+    cls=LazyGroup,
     help="Headwater: an event-driven change-data-capture pipeline on real, local parts.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-app.add_typer(bench_commands.app, name="bench")
-app.add_typer(cdc_commands.app, name="cdc")
-app.add_typer(filter_commands.app, name="filters")
-app.add_typer(flink_commands.app, name="flink")
-app.command()(demo_commands.demo)
-app.add_typer(package_commands.app)
 
 
 @app.command()
@@ -150,53 +136,6 @@ def _read(file: Path) -> str:
         raise StackError(
             f"{file} cannot be read ({error}).", "Give the path of a JSON file, or - for standard input."
         ) from error
-
-
-sim_app = typer.Typer()
-app.add_typer(sim_app, name="sim")
-
-
-@sim_app.callback(invoke_without_command=True)
-def simulate(
-    context: typer.Context,
-    *,
-    minutes: Annotated[float, typer.Option(min=0.01, help="How long to run, on every core.")] = 2,
-    schedules: Annotated[int | None, typer.Option(min=1, help="Run so many schedules instead.")] = None,
-    seed: Annotated[
-        int | None, typer.Option(min=0, help="The first seed; the others follow it. [default: any]")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Run the change-capture loop through simulated crashes, delays and outages, and check every record."""
-    if context.invoked_subcommand is not None:
-        return
-    tally = sim.simulate(console, seed=seed, schedules=schedules, seconds=minutes * 60)
-    if as_json:
-        typer.echo(sim.as_json(tally))
-    else:
-        page().print(sim.in_words(tally))
-    raise typer.Exit(0 if tally.good else 1)
-
-
-sim_app.command(name="scale")(scale)
-
-
-@sim_app.command(name="idle")
-def simulate_idle(
-    *,
-    hours: Annotated[float, typer.Option(min=0.1, help="How many simulated hours.")] = 24,
-    as_json: AsJson = False,
-) -> None:
-    """Simulate an idle table beside a busy one, and print the most WAL that its slot ever held back."""
-    held = run_variants(hours)
-    if as_json:
-        typer.echo(json.dumps({**asdict(held), "ok": held.ok}, separators=(",", ":")))
-    else:
-        page().print(
-            f"{held.hours:g} hours: at most {held.retained_max_bytes:,} bytes of WAL held back,"
-            f" {held.heartbeat_bytes:,} allowed, {held.heartbeats:,} heartbeats"
-        )
-    raise typer.Exit(0 if held.ok else 1)
 
 
 def run() -> int:

@@ -19,9 +19,12 @@ from stack.status_page import print_status
 from stack.terminal import AsJson, Engine, console, page
 from stack.up import bring_up
 
+app = typer.Typer(add_completion=False)
+
 Target = Literal["local", "compose"]
 
 
+@app.command()
 def demo(
     what: Annotated[
         Literal["pipeline", "functions"], typer.Argument(help="The pipeline, or the systems around Lambda.")

@@ -29,7 +29,9 @@ from stack.terminal import AsJson, page
 _SHOWN = 200
 """Characters of a fault's text that are printed."""
 
-app = typer.Typer(no_args_is_help=True, help="Write, review, deploy and take back the filters of the Flink job.")
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Write, review, deploy and take back the filters of the Flink job."
+)
 
 
 class Part(StrEnum):

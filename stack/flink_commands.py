@@ -33,7 +33,7 @@ from stack.flink_settings import flink_settings
 from stack.local import current_stack
 from stack.terminal import AsJson, page
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(add_completion=False, no_args_is_help=True)
 
 _SAVEPOINT_SECONDS = 60
 

@@ -14,9 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
-
-import requests
-from jgo.maven import MavenContext, PythonResolver
+from typing import Any
 
 from stack.errors import StackError
 
@@ -77,13 +75,13 @@ def _fetch_one(jar: Jar, cache: Path, progress: Progress) -> None:
     # jgo writes straight to its repository path: give it a folder of its own, so that a cut download is never mistaken
     # for a whole file.
     partial = cache / "partial" / jar.coordinates.replace(":", "_")
-    context = MavenContext(resolver=PythonResolver(progress_callback=progress), repo_cache=partial)
+    context = central(partial, progress_callback=progress)
     group, name, version = jar.coordinates.split(":")
     artifact = context.project(group, name).at_version(version).artifact(packaging=jar.packaging)
     try:
         shutil.rmtree(partial, ignore_errors=True)
         downloaded = artifact.resolve()
-    except (requests.RequestException, RuntimeError, OSError) as error:
+    except (RuntimeError, OSError) as error:
         raise StackError(
             f"Cannot fetch {jar.coordinates} from Maven Central ({type(error).__name__}).",
             f"Check the network and run the command again; what is already in {cache} is kept.",
@@ -100,8 +98,16 @@ def _fetch_one(jar: Jar, cache: Path, progress: Progress) -> None:
     shutil.rmtree(partial)
 
 
+def central(cache: Path, **options: Any) -> Any:
+    """Return jgo's context of Maven Central, which keeps what it fetches below a folder; options are its resolver's."""
+    # Every command imports this module, and few of them fetch.
+    from jgo.maven import MavenContext, PythonResolver  # noqa: PLC0415
+
+    return MavenContext(resolver=PythonResolver(**options), repo_cache=cache)
+
+
 def _resolve(roots: list[str], natives: list[str], cache: Path, *, alone: bool) -> Iterator[Jar]:
-    context = MavenContext(resolver=PythonResolver(), repo_cache=cache)
+    context = central(cache)
     for native in natives:
         group, artifact, version, packaging = native.split(":")
         path = context.project(group, artifact).at_version(version).artifact(packaging=packaging).resolve()

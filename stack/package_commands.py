@@ -10,10 +10,10 @@ from stack.functions_catalogue import CATALOGUE, find
 from stack.packaging import Package, build
 from stack.terminal import AsJson, console
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
-@app.command(name="package")
+@app.command()
 def package(
     names: Annotated[list[str], typer.Argument(metavar="NAME…", help=f"all, or of {', '.join(CATALOGUE)}.")],
     *,

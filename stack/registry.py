@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Final
 
 import httpx
-import requests
-from jgo.maven import MavenContext, PythonResolver
 
 from stack import java
 from stack.errors import StackError
+from stack.maven import central
 from stack.service import Service
 from stack.settings import HOST, StackSettings
 
@@ -25,6 +24,7 @@ SERVICE: Final = "schema-registry"
 _VERSION: Final = "3.3.3"
 _SHA256: Final = "8bc6751c76d963734224b01d5e7f84ccb3cb61c87d3bd77c36c35f10a5cbed63"
 _TOPIC: Final = "schema-registry"
+_HEAP: Final = ("-Xms64m", "-Xmx256m")
 
 
 def program(cache: Path) -> Path:
@@ -44,11 +44,10 @@ def unpacked(cache: Path) -> Path:
     # A folder of its own until it is whole, so that a cut download is never mistaken for a program.
     partial = cache / "partial" / folder.name
     shutil.rmtree(partial, ignore_errors=True)
-    context = MavenContext(resolver=PythonResolver(), repo_cache=partial / "repository")
-    component = context.project("io.apicurio", "apicurio-registry-app").at_version(_VERSION)
+    component = central(partial / "repository").project("io.apicurio", "apicurio-registry-app").at_version(_VERSION)
     try:
         archive = component.artifact(classifier="all", packaging="tar.gz").resolve()
-    except (requests.RequestException, RuntimeError, OSError) as error:
+    except (RuntimeError, OSError) as error:
         raise StackError(
             f"Cannot fetch the schema registry from Maven Central ({type(error).__name__}).",
             "Check the network and run the command again, or set HEADWATER_REGISTRY_URL to a registry that runs.",
@@ -87,7 +86,7 @@ def environment(port: int, bootstrap: str | None) -> dict[str, str]:
 def command(cache: Path) -> tuple[str, ...]:
     """Return the command line of the program."""
     jar = program(cache) / "quarkus-run.jar"
-    return (str(java.JAVA_HOME / "bin" / "java"), *java.SMALL, "-Xms64m", "-Xmx256m", "-jar", str(jar))
+    return (str(java.JAVA_HOME / "bin" / "java"), *java.SMALL, *_HEAP, "-XX:TieredStopAtLevel=1", "-jar", str(jar))
 
 
 def service(settings: StackSettings) -> Service:

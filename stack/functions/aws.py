@@ -9,26 +9,14 @@ import json
 import signal
 import sys
 import threading
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import boto3
 from moto.server import ThreadedMotoServer
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-CLUSTER: Final = "headwater"
-"""The Aurora cluster that stands for the local PostgreSQL."""
-
-SECRET: Final = "headwater/database"  # noqa: S105 - its name
-API_SECRET: Final = "headwater/serverless-api"  # noqa: S105 - its name
-"""The same with a database's name, as RDS stores it for one database."""
-
-API_DATABASE: Final = "serverless_api"
-
-API: Final = "headwater-api"
-"""The HTTP API whose requests keep the cluster running."""
-IDLE_API: Final = "idle-api"
-"""One that nobody asks for anything."""
+from stack.functions.aws_names import API_DATABASE, API_SECRET, CLUSTER, SECRET
 
 
 class _Settings(BaseSettings):

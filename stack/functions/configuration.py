@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import tomli_w
 
-from stack.functions import aws
+from stack.functions import aws_names
 from stack.functions.credentials import ACCOUNT, MASTER, REGION
 from stack.functions_catalogue import find
 from stack.settings import DATABASE, HOST, StackSettings
@@ -20,7 +20,7 @@ IAM_DATABASE: Final = "iam"
 IAM_USER: Final = "query_function"
 TODOS_DATABASE: Final = "todos"
 DEMO_DATABASE: Final = "demodb"
-DATABASES: Final = (IAM_DATABASE, TODOS_DATABASE, DEMO_DATABASE, aws.API_DATABASE)
+DATABASES: Final = (IAM_DATABASE, TODOS_DATABASE, DEMO_DATABASE, aws_names.API_DATABASE)
 """Databases that the functions have beside the pipeline's own, on the same server."""
 
 CALLEE: Final = "PostgresFunction"
@@ -67,20 +67,20 @@ def write(settings: StackSettings, authority: Path, file: Path) -> None:
 
 def _functions(settings: StackSettings, authority: Path) -> dict[str, dict[str, Any]]:
     database = {"DB_SSL_ROOT_CERT": str(authority)}
-    secret = {"DB_SECRET_ARN": aws.SECRET, "DB_NAME": DEMO_DATABASE, **database}
-    cluster = {"AURORA_CLUSTER_ID": aws.CLUSTER}
-    stopping = {**cluster, "API_GATEWAY_ID": aws.API, "DATABASE_URL": settings.database_url}
+    secret = {"DB_SECRET_ARN": aws_names.SECRET, "DB_NAME": DEMO_DATABASE, **database}
+    cluster = {"AURORA_CLUSTER_ID": aws_names.CLUSTER}
+    stopping = {**cluster, "API_GATEWAY_ID": aws_names.API, "DATABASE_URL": settings.database_url}
     iam = {"DB_HOST": GATEWAY_HOST, "DB_PORT": str(settings.iam_port), "DB_NAME": IAM_DATABASE, "DB_IAM_USER": IAM_USER}
     todos = {
         "RDS_HOST": GATEWAY_HOST,
         "RDS_PORT": str(settings.iam_port),
         "RDS_DATABASE": TODOS_DATABASE,
-        "RDS_PASSWORD_SECRET": aws.SECRET,
+        "RDS_PASSWORD_SECRET": aws_names.SECRET,
         "RDS_USERNAME": MASTER,
         "DYNAMODB_TABLE_NAME": TODOS_TABLE,
         **database,
     }
-    api = {"USE_SECRETS_MANAGER": "true", "DB_SECRET_NAME": aws.API_SECRET, **database}
+    api = {"USE_SECRETS_MANAGER": "true", "DB_SECRET_NAME": aws_names.API_SECRET, **database}
 
     def function(name: str, environment: dict[str, str]) -> dict[str, Any]:
         known = find(name)
@@ -91,7 +91,7 @@ def _functions(settings: StackSettings, authority: Path) -> dict[str, dict[str, 
             "environment": environment,
         }
 
-    idle = stopping | {"API_GATEWAY_ID": aws.IDLE_API}
+    idle = stopping | {"API_GATEWAY_ID": aws_names.IDLE_API}
     target = {"POSTGRES_FUNCTION_NAME": CALLEE}
     return {
         CALLEE: function(CALLEE, {}),
@@ -102,7 +102,7 @@ def _functions(settings: StackSettings, authority: Path) -> dict[str, dict[str, 
         "auto-stop": function("auto-stop", stopping),
         "auto-stop-idle": function("auto-stop", idle),
         "auto-stop-forced": function("auto-stop", idle | {"ALLOW_STOP_WITH_ACTIVE_SLOTS": "true"}),
-        "iam-initializer": function("iam-initializer", iam | database | {"RDS_SECRET_NAME": aws.SECRET}),
+        "iam-initializer": function("iam-initializer", iam | database | {"RDS_SECRET_NAME": aws_names.SECRET}),
         "iam-query": function("iam-query", iam | database),
         "todos": function("todos", todos),
         "todos-checker": function("todos-checker", todos | {"ORPHAN_GRACE_SECONDS": "1"}),

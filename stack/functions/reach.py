@@ -4,10 +4,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-import boto3
 import httpx
 import psycopg
-from botocore.config import Config
 
 from stack.functions.credentials import REGION, Credentials
 from stack.functions.walk import expect
@@ -23,6 +21,10 @@ class Reach:
 
     def sdk(self, service: str) -> Any:
         """Return AWS's client of a service, sent to where the stack has it."""
+        # Every command imports this module, and few of them ask AWS.
+        import boto3  # noqa: PLC0415
+        from botocore.config import Config  # noqa: PLC0415
+
         return boto3.client(
             service,
             endpoint_url=self.settings.lambda_url if service == "lambda" else self.settings.aws_url,

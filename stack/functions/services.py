@@ -14,7 +14,7 @@ import psycopg
 
 from stack import dynamodb, postgres
 from stack.errors import StackError
-from stack.functions import aws, configuration
+from stack.functions import aws_names, configuration
 from stack.functions.credentials import MASTER, REGION, Credentials
 from stack.functions.reach import Reach
 from stack.functions.walk import WalkError
@@ -191,7 +191,7 @@ def _follower(settings: StackSettings, known: Credentials) -> Service:
         name=FOLLOWER,
         command=(sys.executable, "-m", "stack.cluster"),
         environment={
-            "AURORA_CLUSTER_ID": aws.CLUSTER,
+            "AURORA_CLUSTER_ID": aws_names.CLUSTER,
             **sdk(settings, known),
             "AWS_ENDPOINT_URL_RDS": settings.aws_url,
             "AWS_ENDPOINT_URL_CLOUDWATCH": settings.aws_url,

@@ -8,7 +8,7 @@ from uuid import uuid4
 import psycopg
 
 import schemas
-from stack.functions import aws
+from stack.functions import aws_names
 from stack.functions.reach import Reach
 from stack.functions.walk import Walk, expect, wait_until
 
@@ -19,7 +19,7 @@ _HOURS_UP: Final = 4
 def walk(reach: Reach, steps: Walk) -> None:
     """Stop the cluster as nobody uses it, post an event, be told to come back, and post it again."""
     with steps.step("auto-stop while requests are counted") as saw:
-        _report(reach, "AWS/ApiGateway", "Count", {"ApiId": aws.API}, 3)
+        _report(reach, "AWS/ApiGateway", "Count", {"ApiId": aws_names.API}, 3)
         saw.text = _kept(reach, "auto-stop")
     with steps.step("auto-stop without requests, while a replication slot is read") as saw:
         _report_uptime(reach)
@@ -61,7 +61,7 @@ def _report(reach: Reach, namespace: str, metric: str, dimensions: dict[str, str
 
 
 def _report_uptime(reach: Reach) -> None:
-    _report(reach, "AWS/RDS", "EngineUptime", {"DBClusterIdentifier": aws.CLUSTER}, _HOURS_UP * 3600)
+    _report(reach, "AWS/RDS", "EngineUptime", {"DBClusterIdentifier": aws_names.CLUSTER}, _HOURS_UP * 3600)
 
 
 def _kept(reach: Reach, function: str) -> str:
@@ -83,7 +83,7 @@ def _told(answer: Any) -> str:
 
 
 def _status(reach: Reach) -> str:
-    clusters = reach.sdk("rds").describe_db_clusters(DBClusterIdentifier=aws.CLUSTER)["DBClusters"]
+    clusters = reach.sdk("rds").describe_db_clusters(DBClusterIdentifier=aws_names.CLUSTER)["DBClusters"]
     return str(clusters[0]["Status"])
 
 

@@ -4,6 +4,8 @@ import socket
 from pathlib import Path
 
 import pytest
+import requests
+from jgo.maven import PythonResolver
 
 from stack import maven
 from stack.errors import StackError
@@ -57,7 +59,7 @@ def test_an_archive_with_other_bytes_never_reaches_the_cache(tmp_path: Path, mon
         target.write_bytes(b"not the archive")
         return target
 
-    monkeypatch.setattr(maven.PythonResolver, "download", download)
+    monkeypatch.setattr(PythonResolver, "download", download)
     jar = maven.bundle("flink-kafka")[0]
     with pytest.raises(StackError, match="sha256"):
         maven.fetch((jar,), tmp_path, maven.silent)
@@ -68,7 +70,7 @@ def test_no_network_is_an_error_that_names_the_archive(tmp_path: Path, monkeypat
     """Without a connection the first start says what it could not fetch."""
 
     def refuse(*_args: object, **_kwargs: object) -> None:
-        raise maven.requests.ConnectionError
+        raise requests.ConnectionError
 
     monkeypatch.setattr("jgo.maven._resolver.http.get", refuse)
     with pytest.raises(StackError, match="flink-sql-connector-kafka"):
