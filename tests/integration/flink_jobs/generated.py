@@ -1,12 +1,9 @@
 """Filters and records as Hypothesis makes them, out of one stock of awkward values, so that they often meet."""
 
 import json
-from collections.abc import Callable
 from decimal import Decimal
-from random import Random
-from typing import Any, TypeVar
+from typing import Any
 
-from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -15,7 +12,6 @@ from flink_jobs.filters import Filter
 from flink_jobs.patterns import UnsharedPatternError, whole
 
 Json = dict[str, Any]
-T = TypeVar("T")
 
 WORDS = (
     *("", " ", "a", "A", "ab", "abc", "b", "a ", " a", "CarCreated", "LoanCreated", "carcreated", "null", "NULL"),
@@ -348,25 +344,3 @@ def _filter(body: Json) -> Filter | None:
         return Filter.model_validate({"id": "one", "name": "One", "consumerId": "c", "outputTopic": "t", **body})
     except ValidationError:
         return None
-
-
-def sample(strategy: st.SearchStrategy[T], count: int, number: int) -> list[T]:
-    """Return so many different values of a strategy; equal numbers give equal values."""
-    found: dict[str, T] = {}
-
-    @seed(number)
-    @settings(
-        # Hypothesis varies what it has made a few times over, so there must be more to choose from.
-        max_examples=count * 5,
-        database=None,
-        deadline=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(strategy)
-    def collect(value: T) -> None:
-        found[repr(value)] = value
-
-    run: Callable[[], None] = collect
-    run()
-    return Random(number).sample(list(found.values()), count)

@@ -14,8 +14,8 @@ import pytest
 import schemas
 from flink_jobs.conditions import Operator
 from flink_jobs.filters import Filter, parse_filters, to_file_form
-from tests.integration.flink_jobs.generated import filters, records, sample
 from tests.integration.flink_jobs.processor.raw_values import FOUND, USUAL, broken, spelled
+from tests.integration.flink_jobs.samples import sample_filters, sample_records
 
 Wait = Callable[..., Any]
 Json = dict[str, Any]
@@ -72,12 +72,12 @@ def test_flink_and_the_processor_write_the_same_records(ground: Any, wait_for: W
     number = int(os.environ.get(SEED) or random.randrange(2**32))
     sys.stdout.write(f"repeat with {SEED}={number}\n")
     # Regular expressions are compared elsewhere; several repetitions in a row and a thousand digits take for ever.
-    made = sample(filters(), FILTERS * 4, number)
+    made = sample_filters(FILTERS * 4, number)
     plain = [one for one in made if all(each.operator is not Operator.MATCHES for each in one.conditions)]
     document = _document(plain[:FILTERS])
     bases = [each["outputTopic"] for each in document["filters"]]
     choice = random.Random(number)
-    headers = [spelled(each, choice) for each in sample(records(), HEADERS, number + 1)]
+    headers = [spelled(each, choice) for each in sample_records(HEADERS, number + 1)]
     values = [*FOUND, *headers, *(broken(each, choice) for each in (*headers, *[USUAL] * 100))]
     stage = ground.stage
     stage.use(document)
