@@ -24,6 +24,10 @@ _RUN = "HEADWATER_TEST_RUN"
 
 _END_SECONDS = 30
 
+_MOST_PROCESSES = 6
+_PROCESS_BYTES = 4 * 2**30
+"""Of the machine's memory, for each process that runs tests and its services."""
+
 
 def pytest_configure() -> None:
     """Mark the processes of this run; those that run tests side by side have the mark already."""
@@ -69,6 +73,17 @@ class ByModule(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
         module = nodeid.split("::", maxsplit=1)[0]
         return "containers" if module.startswith("tests/compose/") else module
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Share out a run of everything; what is named by a path or a word starts no second set of services.
+
+    Each process has services of its own, about 3 GB; a third of the time they wait, so one more than there are cores.
+    """
+    chosen = config.option.keyword or config.option.markexpr or config.option.lf
+    if chosen or config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
+        return 0
+    return min((os.cpu_count() or 1) + 1, _MOST_PROCESSES, psutil.virtual_memory().total // _PROCESS_BYTES)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByModule:
