@@ -7,6 +7,10 @@ that has confirmed exactly this LSN: it begins with the first transaction that c
 generations meet at one place in the log; in every partition what the old one wrote lies before what the new one writes,
 and a new shard that looks for its own last record stops there.
 
+A transaction that had written before the new publications were made is the old generation's: the server decodes each
+change with the catalog of its time, and a publication that was not there yet has no rows (before PostgreSQL 18: is an
+error). So the LSN is chosen only when all of those have ended, and the old generation streams until then.
+
 Each step can be repeated. A bookmark is written before the slot that it covers exists, as for a snapshot.
 """
 
@@ -27,7 +31,7 @@ from cdc.settings import Settings, SnapshotMode
 from cdc.shards.filters import Definition, definitions, read_options
 from cdc.shards.names import WHOLE, WHOLE_GENERATION, Generation, Part
 from cdc.shards.plan import Align, Copy, Drop, Renew, Run, Settle, Step, plan
-from cdc.shards.store import copy_slot, next_lsn, publish, published, read_seen, unpublish
+from cdc.shards.store import copy_slot, next_lsn, publish, published, read_seen, unpublish, writers
 from cdc.slots.bookmark import Bookmark
 from cdc.slots.shelf import KafkaShelf
 from cdc.slots.slot import drop_slot, free_slots, try_lock
@@ -56,7 +60,17 @@ def next_step(settings: Settings) -> Step:
         return _planned(control, settings)
 
 
-def prepare(settings: Settings, step: Align) -> None:
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The publications of the new generation, and what has to end before anybody reads by them."""
+
+    publications: Mapping[Part, int]
+    """By their oid."""
+    writers: Mapping[str, int | None]
+    """The transactions that may have written before, each with its process; a prepared one has none."""
+
+
+def prepare(settings: Settings, step: Align) -> Prepared:
     """Make the publications of the new generation: what hinders it is better known before anybody is stopped.
 
     Raises:
@@ -67,19 +81,33 @@ def prepare(settings: Settings, step: Align) -> None:
             message = f"{step.new} needs {step.new.shards} slots beside those of {step.old}, until these are dropped"
             raise DatabaseError(Kind.NO_FREE_SLOT, message)
         _publish(control, settings, step)
+        publications = _oids(control, settings, step.new)
+        # The whole is read by a publication that was there before all of this.
+        early = {} if step.new.returns else writers(control)
         reach(Failpoint.SHARDS_PUBLISHED)
+    return Prepared(publications, early)
 
 
-def choose(settings: Settings, step: Align) -> Meeting:
-    """Return where the new generation begins, once every old shard holds its slot.
+def still_open(settings: Settings, prepared: Prepared) -> Mapping[str, int | None]:
+    """Return which of the transactions that had been open have not ended yet.
 
     Raises:
-        CdcError: As `prepare`.
+        DatabaseError: The connection is lost.
+    """
+    with _connected(settings) as control:
+        there = writers(control)
+    return {name: pid for name, pid in prepared.writers.items() if name in there}
+
+
+def choose(settings: Settings, step: Align, prepared: Prepared) -> Meeting:
+    """Return where the new generation begins, once every old shard holds its slot and no early transaction is open.
+
+    Raises:
+        CdcError: SLOT_ACTIVE, to be tried again: the publications are others; or as `prepare`.
     """
     with _locked(settings, step) as control:
-        _publish(control, settings, step)
-        publications = _oids(control, settings, step.new)
-        return Meeting(next_lsn(control), publications, _readers(control, settings, step.old))
+        _require_same(control, settings, step, prepared.publications)
+        return Meeting(next_lsn(control), prepared.publications, _readers(control, settings, step.old))
 
 
 def begin(settings: Settings, step: Align, meeting: Meeting, waiting: Callable[[], None]) -> None:
@@ -89,8 +117,7 @@ def begin(settings: Settings, step: Align, meeting: Meeting, waiting: Callable[[
         CdcError: SLOT_ACTIVE, to be tried again: a shard has let go of its slot, or the publications are others.
     """
     with _locked(settings, step) as control:
-        if _oids(control, settings, step.new) != meeting.publications:
-            raise DatabaseError(Kind.SLOT_ACTIVE, f"somebody has replaced the publications of {step.new}")
+        _require_same(control, settings, step, meeting.publications)
         _require_held(control, settings, step.old, meeting)
         _remember(control, settings, step.new.parts, meeting.at, waiting)
         _copy(control, settings, step.old.parts[0], step.new.parts)
@@ -184,6 +211,11 @@ def _fits(control: Connection[Any], settings: Settings, generation: Generation) 
 def _oids(control: Connection[Any], settings: Settings, generation: Generation) -> dict[Part, int]:
     there = published(control, settings.publication_name)
     return {part: there[part][0] for part in generation.parts if part in there}
+
+
+def _require_same(control: Connection[Any], settings: Settings, step: Align, publications: Mapping[Part, int]) -> None:
+    if _oids(control, settings, step.new) != publications:
+        raise DatabaseError(Kind.SLOT_ACTIVE, f"somebody has replaced the publications of {step.new}")
 
 
 def _readers(control: Connection[Any], settings: Settings, old: Generation) -> dict[Part, int]:

@@ -30,6 +30,15 @@ _PUBLICATIONS: Final = """
 SELECT pubname::text, oid::bigint, obj_description(oid, 'pg_publication')
   FROM pg_publication WHERE starts_with(pubname::text, %s)
 """
+_WRITERS: Final = """
+SELECT own.virtualtransaction, min(own.pid)
+  FROM pg_locks own JOIN pg_locks touched USING (virtualtransaction)
+ WHERE own.locktype = 'transactionid' AND own.mode = 'ExclusiveLock' AND own.granted
+   AND touched.locktype = 'relation'
+   AND touched.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+   AND own.pid IS DISTINCT FROM pg_backend_pid()
+ GROUP BY 1
+"""
 _NOT_HASHED: Final = "could not identify a hash function"
 
 
@@ -137,6 +146,18 @@ def publish(connection: Connection[Any], base: str, definitions: Mapping[Part, D
             message = f"{error}; make the publications of the shards as their tables' owner: {script};"
             raise DatabaseError(Kind.PUBLICATION, message) from error
         raise
+
+
+def writers(connection: Connection[Any]) -> dict[str, int | None]:
+    """Return the open transactions of this database that may have written; each with its process, a prepared one None.
+
+    Whatever has written has an id of its own and holds locks until it ends ("Viewing Locks", `pg_locks`).
+
+    Raises:
+        DatabaseError: The connection is lost.
+    """
+    with translated():
+        return dict(connection.execute(_WRITERS).fetchall())
 
 
 def unpublish(connection: Connection[Any], base: str, keep: Generation) -> None:

@@ -4,8 +4,10 @@ It looks at the slots, takes the step that they call for, and looks again. A cra
 its shards end with it, and the next one begins by looking.
 """
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from math import inf
 from typing import Final
 
 import structlog
@@ -15,7 +17,7 @@ from cdc.retrying import patient
 from cdc.settings import Settings, SnapshotMode
 from cdc.shards.child import ARRIVED, HELD, LOST, Errand
 from cdc.shards.flock import Flock
-from cdc.shards.handover import begin, choose, next_step, prepare, resume, tidy
+from cdc.shards.handover import Prepared, begin, choose, next_step, prepare, resume, still_open, tidy
 from cdc.shards.names import WHOLE, WHOLE_GENERATION, Part
 from cdc.shards.plan import Align, Birth, Run, Step
 from cdc.shards.watch import Together
@@ -26,6 +28,7 @@ _log: Final = structlog.get_logger("cdc.shards")
 
 _LOOK_S: Final = 0.02
 _WATCH_S: Final = 1.0
+_SAY_AGAIN_S: Final = 60.0
 
 
 class Supervisor:
@@ -91,18 +94,54 @@ class Supervisor:
 
     def _align(self, step: Align) -> int | None:
         with self._shutdown.interruptible():
-            prepare(self._settings, step)
+            prepared = prepare(self._settings, step)
+            left = self._short_ones(prepared)
+        if left:
+            ended, code = self._outlast(step, prepared, left)
+            if not ended:
+                return code
         with self._running(step.old.parts, Errand.END, "handover") as flock:
             try:
                 with self._shutdown.interruptible():
                     if self._heard(flock, HELD, step):
-                        meeting = choose(self._settings, step)
+                        meeting = choose(self._settings, step, prepared)
                         flock.give(meeting.at)
                         if self._heard(flock, ARRIVED, step):
                             begin(self._settings, step, meeting, self._shutdown.check)
             except StopRequested:
                 return flock.stop()
         return None
+
+    def _short_ones(self, prepared: Prepared) -> Mapping[str, int | None]:
+        """Wait a moment for the transactions that were open; return those that still are."""
+        until = time.monotonic() + _WATCH_S
+        while (left := still_open(self._settings, prepared)) and time.monotonic() < until:
+            self._shutdown.check()
+            time.sleep(_LOOK_S)
+        return left
+
+    def _outlast(self, step: Align, prepared: Prepared, left: Mapping[str, int | None]) -> tuple[bool, int | None]:
+        """Let the old generation stream until the transactions that were open before have ended.
+
+        Returns:
+            Whether they have; and if not, the exit code, or None where the next look tells.
+        """
+        with self._running(step.old.parts, Errand.STREAM, "streaming") as flock:
+            said = -inf
+            try:
+                with self._shutdown.interruptible():
+                    while left:
+                        if (now := time.monotonic()) >= said + _SAY_AGAIN_S:
+                            said = now
+                            _waits(left)
+                        if (fallen := flock.ended(_WATCH_S)) is not None:
+                            self._fallen(step, *fallen)
+                            return False, None
+                        self._shutdown.check()
+                        left = still_open(self._settings, prepared)
+            except StopRequested:
+                return False, flock.stop()
+        return True, None
 
     def _run(self, step: Run) -> int | None:
         with self._shutdown.interruptible():
@@ -157,3 +196,13 @@ class Supervisor:
         """Remember that a shard has ended by itself: the next look tells whether that is the end of all."""
         _log.warning("shard_ended", ended=part.label or "the whole", exit_code=code)
         self._failed = step, code
+
+
+def _waits(left: Mapping[str, int | None]) -> None:
+    processes = sorted(pid for pid in left.values() if pid is not None)
+    _log.warning(
+        "shards_wait_for_transactions",
+        processes=processes,
+        prepared=len(left) - len(processes),
+        remedy="They had written when the number of shards was to change. Let them end, or end them.",
+    )
