@@ -52,24 +52,19 @@ def end_with(report: Report, *, as_json: bool) -> NoReturn:
 
 
 @contextmanager
-def own_stack() -> Iterator[LocalStack]:
-    """Give a stack that nobody else uses, opened and with no service running; it is gone afterwards."""
+def own_stack(*, running: bool = False) -> Iterator[LocalStack]:
+    """Give a stack that nobody else uses, which is gone afterwards.
+
+    Args:
+        running: As `headwater up` runs it; otherwise opened, with no service.
+    """
     with tempfile.TemporaryDirectory(prefix="headwater-bench-", ignore_cleanup_errors=True) as folder:
         stack = LocalStack(own_settings(Path(folder) / "state"))
         try:
-            stack.open()
-            yield stack
-        finally:
-            stack.close()
-
-
-@contextmanager
-def running_stack() -> Iterator[LocalStack]:
-    """Give a stack that nobody else uses, running as `headwater up` would run it; it is gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix="headwater-bench-", ignore_cleanup_errors=True) as folder:
-        stack = LocalStack(own_settings(Path(folder) / "state"))
-        bring_up(stack, console)
-        try:
+            if running:
+                bring_up(stack, console)
+            else:
+                stack.open()
             yield stack
         finally:
             stack.close()
@@ -229,6 +224,6 @@ def e2e(
 ) -> None:
     """Post events at fixed rates and follow each to its filtered topic; milliseconds of each hop, losses, repeats."""
     seconds, rounds, warm_up = (4, 1, 16) if quick else (seconds, rounds, warm_up)
-    with running_stack() as stack:
+    with own_stack(running=True) as stack:
         report = e2e_bench.run(stack, rate or _RATES, seconds, rounds, warm_up, lambda line: console.print(f"  {line}"))
     end_with(report, as_json=as_json)

@@ -78,12 +78,13 @@ class ByModule(LoadScopeScheduling):
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Share out a run of everything; what is named by a path or a word starts no second set of services.
 
-    Each process has services of its own, about 3 GB; a third of the time they wait, so one more than there are cores.
+    Each process has services of its own, about 3 GB. More of them than cores would be a few minutes faster, and make
+    everything wait that is measured.
     """
     chosen = config.option.keyword or config.option.markexpr or config.option.lf
     if chosen or config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
         return 0
-    return min((os.cpu_count() or 1) + 1, _MOST_PROCESSES, psutil.virtual_memory().total // _PROCESS_BYTES)
+    return min(os.cpu_count() or 1, _MOST_PROCESSES, psutil.virtual_memory().total // _PROCESS_BYTES)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByModule:

@@ -1,12 +1,16 @@
 """An engine that wakes after its slot is another's writes nothing more (point 1 of the promises)."""
 
+import json
 import signal
 import time
 from collections import Counter
 from typing import Any
 
+import httpx
 import psutil
 import pytest
+
+from stack.ports import free_ports
 
 pytestmark = pytest.mark.parametrize("server", ["18"], indirect=True)  # what is tested is the engine's process
 
@@ -17,7 +21,10 @@ def freeze(
     database: Any, topic: Any, launch: Any, slot: str, broker: psutil.Process, wait_until: Any, **given: str
 ) -> Any:
     """Freeze an engine with records waiting for Kafka, and return it."""
-    frozen = launch(CDC_MAX_IN_FLIGHT_RECORDS="1000", **given)
+    (port,) = free_ports(1)
+    # A request for each record, and five under way at most: the others wait in the client's queue.
+    kafka = json.dumps({"linger.ms": "0", "batch.num.messages": "1"})
+    frozen = launch(CDC_MAX_IN_FLIGHT_RECORDS="1000", CDC_HTTP_PORT=str(port), CDC_KAFKA_CONFIG=kafka, **given)
     frozen.wait_for("streaming")
     database.insert("first")
     wait_until(lambda: topic.of("first"), "a record")
@@ -25,21 +32,17 @@ def freeze(
     try:
         for number in range(EVENTS):
             database.insert(f"{number:04}")
-        end = database.wal_end()
-        # Everything was read and waits for Kafka, most of it behind the requests that are under way.
-        sent = "SELECT sent_lsn - '0/0'::pg_lsn FROM pg_stat_replication JOIN pg_replication_slots ON active_pid = pid"
-        wait_until(lambda: database.run(f"{sent} WHERE slot_name = %s", slot)[0][0] >= end, "all of it was sent")
-        wait_until(lambda: frozen.process.poll() is None and _quiet(frozen), "the engine has read it")
+        wait_until(lambda: _in_flight(port) == EVENTS, "the engine has handed all of it over")
         frozen.process.send_signal(signal.SIGSTOP)
     finally:
         broker.resume()
     return frozen
 
 
-def _quiet(engine: Any) -> bool:
-    """Say whether the engine has nothing to do for a tenth of a second."""
-    process = psutil.Process(engine.process.pid)
-    return process.cpu_percent(0.1) < 50
+def _in_flight(port: int) -> int:
+    """Return how many records Kafka has not acknowledged."""
+    lines = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text.splitlines()
+    return next(int(float(line.split()[1])) for line in lines if line.startswith("headwater_cdc_in_flight "))
 
 
 @pytest.fixture
@@ -56,7 +59,8 @@ def test_a_frozen_engine_never_writes_again(database, topic, launch, slot, broke
     assert frozen.exit_code() == -signal.SIGKILL
     successor.wait_for("streaming")
     database.insert("last")
-    wait_until(lambda: topic.of("last"), "the last record")
+    end = database.wal_end()
+    wait_until(lambda: database.confirmed(slot) >= end, "everything confirmed")
     once = Counter(record.key for record in topic.records())
     assert once == Counter(["first", "last", *(f"{number:04}" for number in range(EVENTS))])
 
