@@ -129,7 +129,7 @@ def is_ours(session: Session, connection: Connection[Any], slot: Slot) -> bool:
         session.judge(slot.confirmed, session.shutdown.check)
     except CdcError as error:
         again = session.settings.cdc_snapshot_mode is SnapshotMode.WHEN_NEEDED
-        if error.kind is not Kind.SLOT_RECREATED or not again:
+        if error.kind not in {Kind.SLOT_RECREATED, Kind.PUBLICATION_RECREATED} or not again:
             raise
         _log.warning("slot_dropped", slot=slot.name, kind=error.kind.value, detail=str(error))
         drop_slot(connection, slot.name)

@@ -40,7 +40,7 @@ from cdc.sink import KafkaSink
 from cdc.slots.failover import let_standbys_copy
 from cdc.slots.fuse import NO_FUSE, Fuse
 from cdc.slots.shelf import KafkaShelf
-from cdc.slots.slot import create_publication, publication_exists, read_omitted, read_slot
+from cdc.slots.slot import create_publication, publication_exists, publication_oid, read_omitted, read_slot
 from cdc.stream import ReplicationConnection, ReplicationStream
 from cdc.tables import TableName
 from cdc.watch.observer import UNWATCHED, Observer, Phase
@@ -169,6 +169,7 @@ class Engine:
                 form=self._formats.of(server.database),
                 part=self._part,
                 shelf=shelf,
+                publication=publication_oid(control, settings.publication_name),
             )
             slot = read_slot(control, settings.slot_name)
             if slot is None or not bootstrap.is_ours(session, control, slot):

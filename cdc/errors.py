@@ -32,6 +32,7 @@ class Kind(Enum):
     SERVER_VERSION = "server_version"
     NO_FREE_SLOT = "no_free_slot"
     PUBLICATION = "publication"
+    PUBLICATION_RECREATED = "publication_recreated"
     TABLE = "table"
     TABLE_KEY = "table_key"
     SLOT_FOREIGN = "slot_foreign"

@@ -73,6 +73,11 @@ _DECISIONS: Final[Mapping[Kind, Decision]] = {
         "CDC_SNAPSHOT_MODE=when_needed drops the slot and takes a new snapshot: rows come again as `r`, deletions "
         "since are not seen. CDC_ACCEPT_GAP with the LSN in the message goes on without what is missing."
     ),
+    Kind.PUBLICATION_RECREATED: Stop(
+        "CDC_SNAPSHOT_MODE=when_needed drops the slot and takes a new snapshot: rows come again as `r`, deletions "
+        "since are not seen. CDC_ACCEPT_GAP with the LSN in the message goes on without what is missing. To change a "
+        "publication, ALTER it."
+    ),
     Kind.SOURCE_CHANGED: Stop(
         "Correct DATABASE_URL, SLOT_NAME or CDC_TOPIC, so that each topic has one source. If the database was moved or "
         "upgraded with its slot and nothing was written meanwhile, CDC_ACCEPT_GAP with the LSN in the message goes on; "

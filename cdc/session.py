@@ -54,6 +54,8 @@ class Session:
     part: Part = WHOLE
     shelf: KafkaShelf | None = None
     """Where the bookmark is kept; None for none."""
+    publication: int | None = None
+    """The publication's oid."""
 
     @property
     def url(self) -> str:
@@ -121,7 +123,14 @@ class Session:
         """
         settings = self.settings
         source = self.server.source.decode()
-        judge(self.bookmarks(waiting), source, settings.slot_name, confirmed, accepted=settings.cdc_accept_gap)
+        judge(
+            self.bookmarks(waiting),
+            source,
+            settings.slot_name,
+            confirmed,
+            accepted=settings.cdc_accept_gap,
+            publication=self.publication,
+        )
 
     def remember(self, lsn: Lsn, waiting: Callable[[], None] | None = None) -> None:
         """Put the bookmark where a slot is about to be created or confirmed, and wait until Kafka has it.
@@ -131,14 +140,15 @@ class Session:
             StopRequested: The engine is to stop.
         """
         if self.shelf is not None:
-            bookmark = Bookmark(self.server.source.decode(), self.settings.slot_name, lsn)
+            bookmark = Bookmark(self.server.source.decode(), self.settings.slot_name, lsn, self.publication)
             self.shelf.put(bookmark, waiting or self.shutdown.check)
 
     def keeper(self, confirmed: Lsn) -> Keeper:
         """Return who keeps the bookmark ahead of the confirmations from here on."""
         if self.shelf is None:
             return UNKEPT
-        return BookmarkKeeper(self.shelf, self.server.source.decode(), self.settings.slot_name, confirmed)
+        source, slot = self.server.source.decode(), self.settings.slot_name
+        return BookmarkKeeper(self.shelf, source, slot, confirmed, publication=self.publication)
 
     def relay(
         self,

@@ -40,6 +40,16 @@ _log: Final = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
+class Prepared:
+    """The publications of the new generation, and what has to end before anybody reads by them."""
+
+    publications: Mapping[Part, int]
+    """By their oid."""
+    writers: Mapping[str, int | None]
+    """The transactions that may have written before, each with its process; a prepared one has none."""
+
+
+@dataclass(frozen=True, slots=True)
 class Meeting:
     """Where two generations meet, as it was agreed upon when every old shard held its slot."""
 
@@ -58,16 +68,6 @@ def next_step(settings: Settings) -> Step:
     """
     with _connected(settings) as control:
         return _planned(control, settings)
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """The publications of the new generation, and what has to end before anybody reads by them."""
-
-    publications: Mapping[Part, int]
-    """By their oid."""
-    writers: Mapping[str, int | None]
-    """The transactions that may have written before, each with its process; a prepared one has none."""
 
 
 def prepare(settings: Settings, step: Align) -> Prepared:

@@ -4,6 +4,9 @@ PostgreSQL gives a slot no identity: one that somebody dropped and created again
 Kafka keeps a bookmark, and the rule is: no LSN is confirmed to the server that the bookmark does not cover. Whenever
 a slot stands beyond its bookmark, somebody else has moved or created it, and what lies between is a gap. A slot
 behind its bookmark is fine: a standby that was promoted, or a server that crashed before it saved the slot.
+
+The bookmark also has the oid of the publication. One that was dropped and created again has another, and PostgreSQL 18
+sends nothing of what changed in between, without an error.
 """
 
 import time
@@ -33,23 +36,38 @@ class Bookmark:
     """`<system identifier>/<database>`."""
     slot: str
     lsn: Lsn
+    publication: int | None = None
+    """The oid of the publication by which the slot was read; None where nobody has noted it."""
 
     def encode(self) -> str:
         """Return the text that Kafka keeps, some hundred characters."""
-        return orjson.dumps({"v": 1, "source": self.source, "slot": self.slot, "lsn": format_lsn(self.lsn)}).decode()
+        kept: dict[str, object] = {"v": 1, "source": self.source, "slot": self.slot, "lsn": format_lsn(self.lsn)}
+        if self.publication is not None:
+            kept["publication"] = self.publication
+        return orjson.dumps(kept).decode()
 
     @classmethod
     def decode(cls, text: str) -> Self | None:
         """Return the bookmark of a text, None for a text that is no bookmark."""
         try:
             found = orjson.loads(text)
-            return cls(str(found["source"]), str(found["slot"]), parse_lsn(found["lsn"]))
-        except (ValueError, KeyError, TypeError):
+            publication = found.get("publication")
+            known = None if publication is None else int(publication)
+            return cls(str(found["source"]), str(found["slot"]), parse_lsn(found["lsn"]), known)
+        except (ValueError, KeyError, TypeError, AttributeError):
             return None
 
 
-def judge(found: Sequence[Bookmark], source: str, slot: str, confirmed: Lsn, *, accepted: Lsn | None = None) -> None:
-    """Refuse a slot that is not the one the bookmarks speak of.
+def judge(
+    found: Sequence[Bookmark],
+    source: str,
+    slot: str,
+    confirmed: Lsn,
+    *,
+    accepted: Lsn | None = None,
+    publication: int | None = None,
+) -> None:
+    """Refuse a slot that is not the one the bookmarks speak of, or that was read by another publication.
 
     Args:
         found: The bookmarks of the engine's topics; none at the first start, or after a week's absence.
@@ -57,20 +75,25 @@ def judge(found: Sequence[Bookmark], source: str, slot: str, confirmed: Lsn, *, 
         slot: The slot's name.
         confirmed: Its confirmed LSN, read before the bookmarks were.
         accepted: The LSN of the bookmark that the operator gave up, with what lies behind it.
+        publication: The oid of the publication at hand; None where it is not to be judged.
 
     Raises:
-        CdcError: SLOT_RECREATED, or SOURCE_CHANGED.
+        CdcError: SLOT_RECREATED, PUBLICATION_RECREATED, or SOURCE_CHANGED.
     """
-    ours = [each.lsn for each in found if (each.source, each.slot) == (source, slot)]
+    ours = [each for each in found if (each.source, each.slot) == (source, slot)]
     if ours:
-        known = max(ours)
-        if confirmed <= known:
+        known = max(each.lsn for each in ours)
+        publications = {each.publication for each in ours if each.lsn == known}
+        if confirmed > known:
+            kind, message = Kind.SLOT_RECREATED, _moved(slot, confirmed, known)
+        elif publication is not None and not publications & {None, publication}:
+            kind = Kind.PUBLICATION_RECREATED
+            message = (
+                f"the publication of the slot {slot} was dropped and created again after {format_lsn(known)} "
+                f"(its oid is {publication}, it was another): what changed in between may be missing"
+            )
+        else:
             return
-        message = (
-            f"the slot {slot} is confirmed up to {format_lsn(confirmed)}, but this engine has confirmed nothing beyond "
-            f"{format_lsn(known)}: somebody else has created it anew or moved it, and changes in between may be missing"
-        )
-        kind = Kind.SLOT_RECREATED
     elif found:
         other = max(found, key=lambda each: each.lsn)
         known = other.lsn
@@ -85,6 +108,13 @@ def judge(found: Sequence[Bookmark], source: str, slot: str, confirmed: Lsn, *, 
         _log.warning("gap_accepted", kind=kind.value, detail=message)
         return
     raise CdcError(kind, f"{message}; CDC_ACCEPT_GAP={format_lsn(known)} goes on all the same")
+
+
+def _moved(slot: str, confirmed: Lsn, known: Lsn) -> str:
+    return (
+        f"the slot {slot} is confirmed up to {format_lsn(confirmed)}, but this engine has confirmed nothing beyond "
+        f"{format_lsn(known)}: somebody else has created it anew or moved it, and changes in between may be missing"
+    )
 
 
 class Pending(Protocol):
@@ -118,11 +148,18 @@ class BookmarkKeeper:
     """Keep one slot's bookmark ahead of its confirmations, with one write under way at a time."""
 
     def __init__(
-        self, shelf: Shelf, source: str, slot: str, confirmed: Lsn, clock: Callable[[], float] = time.monotonic
+        self,
+        shelf: Shelf,
+        source: str,
+        slot: str,
+        confirmed: Lsn,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        publication: int | None = None,
     ) -> None:
         """Begin at what the slot has confirmed already, which was judged against the bookmark."""
         self._shelf = shelf
-        self._source, self._slot = source, slot
+        self._source, self._slot, self._publication = source, slot, publication
         self._covered = confirmed
         self._clock = clock
         self._pending: tuple[Pending, Lsn] | None = None
@@ -136,7 +173,7 @@ class BookmarkKeeper:
         now = self._clock()
         if self._pending is None and not self._refused and (lsn != self._written or now >= self._refresh_at):
             self._refresh_at = now + REFRESH_S
-            self._pending = self._shelf.write(Bookmark(self._source, self._slot, lsn)), lsn
+            self._pending = self._shelf.write(Bookmark(self._source, self._slot, lsn, self._publication)), lsn
         elif self._pending is not None and now >= self._refresh_at and not self._troubled:
             self._bear(BrokerError(Kind.BROKER_UNREACHABLE, f"no answer for {REFRESH_S:.0f} s"))
         return min(lsn, covered)

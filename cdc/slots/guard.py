@@ -1,8 +1,9 @@
 """Owns the guard: a thread with a connection of its own that looks at the slot while the engine does whatever it does.
 
 It measures, warns, makes the engine unready, and at the end of the budget does what it was told to. It also emits the
-heartbeat. It never touches the loop: whatever it wants of it, it asks by ending the process in order. It works while
-the engine waits for Kafka, takes a snapshot or stands by, which is when WAL piles up.
+heartbeat, and ends the engine when its publication is not the one any more that it began with. It never touches the
+loop: whatever it wants of it, it asks by ending the process in order. It works while the engine waits for Kafka, takes
+a snapshot or stands by, which is when WAL piles up.
 """
 
 import threading
@@ -21,7 +22,7 @@ from cdc.policy import Stop, decide
 from cdc.postgres import connect, translated
 from cdc.settings import Settings
 from cdc.slots.budget import BudgetAction, Held, Mark, WalBudget
-from cdc.slots.slot import Retention, drop_slot, read_retention, snapshot_name
+from cdc.slots.slot import Retention, drop_slot, publication_oid, read_retention, snapshot_name
 from cdc.slots.vigil import Heartbeat
 
 _log: Final = structlog.get_logger(__name__)
@@ -60,7 +61,8 @@ class Guard:
         self._may_speak = True
         self._troubled = False
         self._said: tuple[Mark, float] = (Mark.WITHIN, 0.0)
-        self._spent: str | None = None
+        self._publication: int | None = None
+        self._verdict: CdcError | None = None
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -78,10 +80,10 @@ class Guard:
         """Raise if the guard has ended the engine.
 
         Raises:
-            CdcError: WAL_BUDGET; it has.
+            CdcError: WAL_BUDGET or PUBLICATION_RECREATED; it has.
         """
-        if self._spent is not None:
-            raise CdcError(Kind.WAL_BUDGET, self._spent)
+        if self._verdict is not None:
+            raise self._verdict
 
     def _run(self) -> None:
         period = self._heartbeat.look_every(self._settings.cdc_guard_seconds)
@@ -105,6 +107,7 @@ class Guard:
         self._troubled = False
 
     def _look(self, connection: Connection[Any]) -> None:
+        self._look_at_publication(connection)
         slot = name = self._settings.slot_name
         retention = read_retention(connection, name)
         if retention is None:
@@ -115,10 +118,22 @@ class Guard:
         held = self._budget.take(self._clock(), retention.retained_bytes)
         self._watcher.held(held)
         self._say(held)
-        if held.mark is Mark.SPENT and self._spent is None:
+        if held.mark is Mark.SPENT and self._verdict is None:
             self._act(connection, name, held)
         elif name == slot:
             self._speak(connection, retention)
+
+    def _look_at_publication(self, connection: Connection[Any]) -> None:
+        name = self._settings.publication_name
+        found = publication_oid(connection, name)
+        if self._publication is None:
+            self._publication = found
+        elif found != self._publication and self._verdict is None:
+            # PostgreSQL 18 sends nothing and says nothing while there is none; until now that was all that was lost.
+            what = "dropped" if found is None else "dropped and created again"
+            message = f"somebody has {what} the publication {name} while it was read: changes since may be missing"
+            self._verdict = CdcError(Kind.PUBLICATION_RECREATED, message)
+            self._stop()
 
     def _say(self, held: Held) -> None:
         mark, at = self._said
@@ -145,7 +160,7 @@ class Guard:
             # Where somebody takes it again in between this fails, and the next look tries again.
             drop_slot(connection, name)
             spent = f"{spent}; the slot {name} was dropped to save the database's disk, a new snapshot is needed"
-        self._spent = spent
+        self._verdict = CdcError(Kind.WAL_BUDGET, spent)
         _log.error("wal_budget_spent", action=action.value, slot=name, detail=spent)
         self._stop()
 

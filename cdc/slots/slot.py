@@ -156,8 +156,18 @@ def publication_exists(connection: Connection[Any], name: str) -> bool:
     Raises:
         DatabaseError: The connection is lost.
     """
+    return publication_oid(connection, name) is not None
+
+
+def publication_oid(connection: Connection[Any], name: str) -> int | None:
+    """Return the oid of the publication of this name, which another one would not have; None if there is none.
+
+    Raises:
+        DatabaseError: The connection is lost.
+    """
     with translated():
-        return connection.execute("SELECT 1 FROM pg_publication WHERE pubname = %s", (name,)).fetchone() is not None
+        row: Any = connection.execute("SELECT oid::bigint FROM pg_publication WHERE pubname = %s", (name,)).fetchone()
+    return None if row is None else row[0]
 
 
 def read_omitted(connection: Connection[Any], name: str) -> tuple[str, ...]:

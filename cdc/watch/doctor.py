@@ -35,6 +35,7 @@ from cdc.slots.slot import (
     drop_sql,
     free_slots,
     publication_exists,
+    publication_oid,
     read_omitted,
     read_retention,
     read_slot,
@@ -227,7 +228,7 @@ def _database(
     except CdcError as error:
         yield failed(error)
     if partitions:
-        yield from _identity(settings, server, installation.slot)
+        yield from _identity(settings, server, installation.slot, publication_oid(connection, publication))
     if held is not None and held.lsn > server.wal_end:
         found = f"the topic holds records up to {describe(held)}, which the server has not reached yet"
         yield Diagnosis(Severity.ERROR, Kind.HISTORY_REWOUND, found, remedy_of(Kind.HISTORY_REWOUND))
@@ -267,7 +268,7 @@ def _registry(settings: Settings) -> Iterator[Diagnosis]:
         )
 
 
-def _identity(settings: Settings, server: Server, slot: Slot | None) -> Iterator[Diagnosis]:
+def _identity(settings: Settings, server: Server, slot: Slot | None, publication: int | None) -> Iterator[Diagnosis]:
     """Compare the slot with what Kafka remembers of it; it was read before."""
     try:
         shelf = KafkaShelf.of(settings)
@@ -275,7 +276,14 @@ def _identity(settings: Settings, server: Server, slot: Slot | None) -> Iterator
             with closing(shelf):
                 known = shelf.read(_no_wait)
             confirmed = Lsn(0) if slot is None or slot.confirmed is None else slot.confirmed
-            judge(known, server.source.decode(), settings.slot_name, confirmed, accepted=settings.cdc_accept_gap)
+            judge(
+                known,
+                server.source.decode(),
+                settings.slot_name,
+                confirmed,
+                accepted=settings.cdc_accept_gap,
+                publication=publication,
+            )
     except CdcError as error:
         yield failed(error)
 

@@ -16,6 +16,7 @@ from cdc.slots.bookmark import REFRESH_S, UNKEPT, Bookmark, BookmarkKeeper, judg
 
 SOURCE, SLOT = "7/db", "s"
 MARK = Bookmark(SOURCE, SLOT, Lsn(100))
+READ_BY_7 = Bookmark(SOURCE, SLOT, Lsn(100), 7)
 
 
 class Write:
@@ -57,10 +58,13 @@ class ListShelf:
         return max((each.bookmark.lsn for each in self.writes if each.answered and each.error is None), default=0)
 
 
-def refused(*found: Bookmark, confirmed: int, accepted: int | None = None) -> Kind | None:
+def refused(
+    *found: Bookmark, confirmed: int, accepted: int | None = None, publication: int | None = None
+) -> Kind | None:
     """Return the kind by which a slot is refused, None if it is not."""
+    given = None if accepted is None else Lsn(accepted)
     try:
-        judge(found, SOURCE, SLOT, Lsn(confirmed), accepted=None if accepted is None else Lsn(accepted))
+        judge(found, SOURCE, SLOT, Lsn(confirmed), accepted=given, publication=publication)
     except CdcError as error:
         # The setting that would accept it is in the text.
         return error.kind if "CDC_ACCEPT_GAP=0/64 " in str(error) else None
@@ -69,7 +73,9 @@ def refused(*found: Bookmark, confirmed: int, accepted: int | None = None) -> Ki
 
 def test_a_bookmark_survives_its_text() -> None:
     """Whatever else is in the metadata of a group is no bookmark."""
-    assert Bookmark.decode(MARK.encode()) == MARK
+    for mark in (MARK, READ_BY_7):
+        assert Bookmark.decode(mark.encode()) == mark
+    assert "publication" not in MARK.encode()
     for text in ("", "x", "[]", "{}", '{"source":"a","slot":"b","lsn":"c"}', '{"source":"a","slot":"b","lsn":5}'):
         assert Bookmark.decode(text) is None
 
@@ -86,6 +92,25 @@ def test_a_slot_beyond_its_bookmark_is_refused() -> None:
     assert refused(MARK, confirmed=101) is Kind.SLOT_RECREATED
     assert refused(MARK, confirmed=101, accepted=99) is Kind.SLOT_RECREATED
     assert refused(MARK, confirmed=101, accepted=100) is None
+
+
+def test_another_publication_than_the_bookmarks_is_refused() -> None:
+    """It was dropped and created again; an older engine noted none, and an old topic may have an older one."""
+    assert refused(READ_BY_7, confirmed=100, publication=8) is Kind.PUBLICATION_RECREATED
+    assert refused(READ_BY_7, confirmed=101, publication=8) is Kind.SLOT_RECREATED
+    assert refused(READ_BY_7, confirmed=100, publication=8, accepted=100) is None
+    assert refused(READ_BY_7, confirmed=100, publication=7) is None
+    assert refused(READ_BY_7, confirmed=100) is None
+    assert refused(MARK, confirmed=100, publication=8) is None
+    assert refused(Bookmark(SOURCE, SLOT, Lsn(99), 6), READ_BY_7, confirmed=100, publication=7) is None
+    assert refused(READ_BY_7, Bookmark(SOURCE, SLOT, Lsn(100), 8), confirmed=100, publication=8) is None
+
+
+def test_a_keeper_notes_the_publication() -> None:
+    """Also after a gap was accepted: the next start compares with the new one."""
+    shelf = ListShelf()
+    BookmarkKeeper(shelf, SOURCE, SLOT, Lsn(10), publication=8).cover(Lsn(10))
+    assert [write.bookmark.publication for write in shelf.writes] == [8]
 
 
 @pytest.mark.parametrize("other", [Bookmark("8/db", SLOT, Lsn(100)), Bookmark("7/x", SLOT, Lsn(100))])
