@@ -268,22 +268,16 @@ def _registry(settings: Settings) -> Iterator[Diagnosis]:
         )
 
 
-def _identity(settings: Settings, server: Server, slot: Slot | None, publication: int | None) -> Iterator[Diagnosis]:
-    """Compare the slot with what Kafka remembers of it; it was read before."""
+def _identity(settings: Settings, server: Server, slot: Slot | None, oid: int | None) -> Iterator[Diagnosis]:
+    """Compare slot and publication, whose oid is given, with what Kafka remembers; they were read before."""
+    source, name = server.source.decode(), settings.slot_name
     try:
         shelf = KafkaShelf.of(settings)
         if shelf is not None:
             with closing(shelf):
                 known = shelf.read(_no_wait)
             confirmed = Lsn(0) if slot is None or slot.confirmed is None else slot.confirmed
-            judge(
-                known,
-                server.source.decode(),
-                settings.slot_name,
-                confirmed,
-                accepted=settings.cdc_accept_gap,
-                publication=publication,
-            )
+            judge(known, source, name, confirmed, accepted=settings.cdc_accept_gap, publication=oid)
     except CdcError as error:
         yield failed(error)
 

@@ -5,7 +5,10 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
+from cdc.settings import Settings
+from cdc.watch.doctor import diagnose
 from stack.ports import free_ports
 from tests.integration.cdc.engines import Launch, engines
 from tests.integration.cdc.listener import Listener
@@ -94,3 +97,15 @@ def listen(database: Database) -> Iterator[Callable[..., Listener]]:
 def slot(database: Database) -> str:
     """The name of the slot that launched engines use."""
     return f"s_{database.name[-12:]}"
+
+
+@pytest.fixture
+def diagnosed(database: Database, topic: Topic, slot: str) -> Callable[[], set[str]]:
+    """Doctor's answer for the engine that is launched: the kinds of what it finds."""
+    settings = Settings(
+        database_url=SecretStr(database.url),
+        kafka_bootstrap_servers=topic.bootstrap,
+        cdc_topic=topic.name,
+        slot_name=slot,
+    )
+    return lambda: {each.kind.value for each in diagnose(settings)}
