@@ -5,7 +5,6 @@ The other commands are groups, which `lazy` loads. The work is in the modules th
 
 import json
 import logging
-import shutil
 import subprocess
 import sys
 import time
@@ -62,7 +61,7 @@ def up(
         return
     stack = engines.chosen(stack, cdc, wiped=wipe)
     if wipe:
-        shutil.rmtree(stack.state.root, ignore_errors=True)
+        stack.state.wipe()
     stack.close()  # what a killed supervisor left behind
     bring_up(stack, console)
     print_status(stack)

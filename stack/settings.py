@@ -34,7 +34,14 @@ _OF_FUNCTIONS = {f"HEADWATER_{name}_PORT" for name in ("LAMBDA", "AWS", "DYNAMOD
 class StackSettings(BaseSettings):
     """Hold the settings of one local stack."""
 
-    model_config = SettingsConfigDict(env_prefix="HEADWATER_", frozen=True, extra="ignore", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix="HEADWATER_",
+        # An empty HEADWATER_STATE_DIR would be the folder that one stands in.
+        env_ignore_empty=True,
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,
+    )
 
     state_dir: Path = Path(".headwater")
     cache_dir: Path = Field(default_factory=lambda: platformdirs.user_cache_path("headwater"))

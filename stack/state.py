@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,8 @@ from stack.errors import StackError
 from stack.settings import StackSettings
 
 VERSION = 1
+
+_IGNORES_ITSELF = "*\n"
 
 
 class State:
@@ -25,6 +28,7 @@ class State:
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
         self.record = self.root / "state.json"
+        self._mark = self.root / ".gitignore"
         self.logs = self.root / "logs"
         self.run = self.root / "run"
         self.starts = self.run / "starts.json"
@@ -44,12 +48,28 @@ class State:
             for folder in (self.root, self.logs, self.run, self.flink):
                 folder.mkdir(parents=True, exist_ok=True)
             # A folder that ignores itself never ends up in a commit, wherever it stands.
-            (self.root / ".gitignore").write_text("*\n")
+            if not self._mark.exists():
+                self._mark.write_text(_IGNORES_ITSELF)
         except OSError as error:
             raise StackError(
                 f"The state folder {self.root} cannot be written ({error.strerror}).",
                 "Change its permissions, delete it, or set HEADWATER_STATE_DIR to another folder.",
             ) from error
+
+    def wipe(self) -> None:
+        """Delete the folder and all that is in it.
+
+        Raises:
+            StackError: It is not one that Headwater has made.
+        """
+        if not self.root.exists():
+            return
+        if any(self.root.iterdir()) and not (self._mark.is_file() and self._mark.read_text() == _IGNORES_ITSELF):
+            raise StackError(
+                f"{self.root} has other things in it than a stack's state, so it is not deleted.",
+                "Set HEADWATER_STATE_DIR to a folder of its own, or delete this one yourself.",
+            )
+        shutil.rmtree(self.root, ignore_errors=True)
 
     def load(self) -> StackSettings | None:
         """Return the settings of the last start, or None when there was none.

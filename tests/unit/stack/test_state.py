@@ -34,6 +34,24 @@ def test_a_filter_file_is_recorded_wherever_the_command_was_called(
     assert recorded.filters_file == tmp_path / "mine.json"
 
 
+def test_only_a_folder_of_ours_is_wiped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever names the wrong folder keeps what is in it, the rules of a checkout too; an empty name is no folder."""
+    (tmp_path / "thesis.txt").write_text("years")
+    (tmp_path / ".gitignore").write_text("dist/\n")
+    foreign = State(tmp_path)
+    foreign.create()
+    with pytest.raises(StackError, match="not deleted"):
+        foreign.wipe()
+    assert ((tmp_path / "thesis.txt").read_text(), (tmp_path / ".gitignore").read_text()) == ("years", "dist/\n")
+    ours = State(tmp_path / "new")
+    ours.wipe()
+    ours.create()
+    ours.wipe()
+    assert not ours.root.exists()
+    monkeypatch.setenv("HEADWATER_STATE_DIR", "")
+    assert StackSettings().state_dir == Path(".headwater")
+
+
 def test_a_folder_never_used_has_nothing_to_remember(tmp_path: Path) -> None:
     """The first start finds no record."""
     assert State(tmp_path / "new").load() is None
