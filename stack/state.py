@@ -45,11 +45,13 @@ class State:
             StackError: The folder cannot be written, or is of another version of Headwater.
         """
         try:
-            for folder in (self.root, self.logs, self.run, self.flink):
-                folder.mkdir(parents=True, exist_ok=True)
-            # A folder that ignores itself never ends up in a commit, wherever it stands.
-            if not self._mark.exists():
+            self.root.mkdir(parents=True, exist_ok=True)
+            # A folder that ignores itself never ends up in a commit, wherever it stands. One that had things in it is
+            # somebody else's, and is not marked as ours.
+            if not any(self.root.iterdir()):
                 self._mark.write_text(_IGNORES_ITSELF)
+            for folder in (self.logs, self.run, self.flink):
+                folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StackError(
                 f"The state folder {self.root} cannot be written ({error.strerror}).",

@@ -117,7 +117,7 @@ class Supervisor:
         until = time.monotonic() + _WATCH_S
         while (left := still_open(self._settings, prepared)) and time.monotonic() < until:
             self._shutdown.check()
-            time.sleep(_LOOK_S)
+            time.sleep(_WATCH_S / 10)
         return left
 
     def _outlast(self, step: Align, prepared: Prepared, left: Mapping[str, int | None]) -> tuple[bool, int | None]:
